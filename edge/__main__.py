@@ -1,0 +1,5 @@
+"""`python -m edge` is `spreekkamer`."""
+
+from edge.cli import main
+
+main()
