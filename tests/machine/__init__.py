@@ -1,0 +1,1 @@
+"""What a machine says of itself, as folders and files that a test makes."""
