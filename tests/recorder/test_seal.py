@@ -1,0 +1,107 @@
+"""Segments are age files for the recipients, and for nobody else; and nothing that holds footage or a key shows it."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pyrage
+import pytest
+
+from edge.errors import Refused
+from edge.messages import Segment
+from edge.recorder.capture.encode import Encoded
+from edge.recorder.capture.fixture import _Piece
+from edge.recorder.memory import CHUNK, Chunk
+from edge.recorder.mux import Mux
+from edge.recorder.outbox import Parcel
+from edge.recorder.ring import Ring
+from edge.recorder.seal import Sealer
+from edge.recorder.sound import Placed, SoundTrack
+from tests.recorder.streams import H264, START_NS, packet, raw
+
+OFFICERS = [pyrage.x25519.Identity.generate() for _ in range(2)]
+PLAIN = random.Random(1).randbytes(300_000)
+FOOTAGE = b"the face of a resident"
+
+
+def age(sealed: bytes, key: Path) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(["age", "-d", "-i", str(key)], input=sealed, capture_output=True, timeout=30, check=False)
+
+
+def test_each_recipient_alone_opens_it_with_the_stock_tool_and_a_stranger_does_not(tmp_path: Path) -> None:
+    sealed = Sealer([str(officer.to_public()) for officer in OFFICERS]).seal(PLAIN)
+    assert PLAIN[:64] not in sealed
+    for number, officer in enumerate([*OFFICERS, pyrage.x25519.Identity.generate()]):
+        key = tmp_path / f"{number}.key"
+        key.write_text(str(officer), "ascii")
+        opened = age(sealed, key)
+        if number < 2:
+            assert (opened.returncode, opened.stdout) == (0, PLAIN)
+        else:
+            assert opened.returncode != 0
+            assert opened.stdout == b""
+
+
+def test_an_altered_segment_does_not_open(tmp_path: Path) -> None:
+    key = tmp_path / "officer.key"
+    key.write_text(str(OFFICERS[0]), "ascii")
+    sealed = bytearray(Sealer([str(OFFICERS[0].to_public())]).seal(PLAIN))
+    sealed[-1] ^= 1
+    assert age(bytes(sealed), key).returncode != 0
+
+
+def test_no_recipient_is_refused_with_what_to_do() -> None:
+    with pytest.raises(Refused, match="age-keygen"):
+        Sealer([])
+
+
+@pytest.mark.parametrize("bad", ["age1nonsense", "AGE-SECRET-KEY-1QQQQQQQQQQ", str(OFFICERS[1]), "ssh-ed25519 AAAA"])
+def test_a_bad_recipient_is_named_by_its_number_only(bad: str) -> None:
+    with pytest.raises(Refused) as refused:
+        Sealer([str(OFFICERS[0].to_public()), bad])
+    assert "number 2" in str(refused.value)
+    assert bad not in str(refused.value)
+    assert bad.removeprefix("AGE-SECRET-KEY-1")[:10] not in str(refused.value)
+
+
+def shown() -> list[object]:
+    ring = Ring(cap_bytes=8 * CHUNK)
+    ring.open(1)
+    ring.append(packet(START_NS, data=FOOTAGE), START_NS)
+    chunk = Chunk()
+    chunk.view[: len(FOOTAGE)] = FOOTAGE
+    mux = Mux(H264, has_sound=False)
+    mux.put_picture(FOOTAGE, pts_ns=0, dts_ns=0, duration_ns=1, is_key=True)
+    track = SoundTrack(0, FOOTAGE)
+    made = packet(START_NS, data=FOOTAGE)
+    segment = Segment(clip="c", number=0, media_until_ms=0)
+    return [
+        made,
+        replace(made, is_key=False),
+        raw(pts=0, arrival_ns=0, data=FOOTAGE),
+        ring,
+        ring.cursor(),
+        *ring._rooms,
+        *ring._tracks.values(),
+        chunk,
+        mux,
+        mux._sink,
+        track,
+        track.reach(10**9),
+        Placed(data=FOOTAGE, at=0),
+        Encoded(data=FOOTAGE, at=0),
+        _Piece(track=made.track, format=H264, data=FOOTAGE, pts_ns=0, dts_ns=0, duration_ns=0, is_key=True),
+        Parcel(message=segment, payload=FOOTAGE),
+        Sealer([str(OFFICERS[0].to_public())]),
+    ]
+
+
+@pytest.mark.parametrize("thing", shown(), ids=lambda thing: type(thing).__name__)
+def test_nothing_that_holds_footage_or_a_key_shows_it(thing: object) -> None:
+    text = repr(thing) + str(thing)
+    assert "resident" not in text
+    assert FOOTAGE.hex() not in text
+    assert str(OFFICERS[0].to_public()) not in text
