@@ -1,0 +1,98 @@
+"""Ten thousand clips in one store: how long a start, each enforcer and a list take, and what stays in memory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+
+from edge.clock import SECOND
+from edge.config import Config
+from edge.durable import Disk
+from edge.vault import passes, reading, signing
+from edge.vault.process import open_keeper
+from edge.vault.records import BIRTH
+from edge.vault.signing import SIGNATURE_SUFFIX
+from edge.vault.store import Store
+from tests.bench.rig import rss_mb
+from tests.support.processes import CLOCK, Room, ran, until
+from tests.vault.many import make_many
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Many:
+    """Seconds, but for `grown_mb`: what the vault's memory gained over a hundred passes."""
+
+    start_s: float
+    start_lost_s: float  # without catalog: each birth's signature is checked
+    purge_s: float
+    purge_lost_s: float
+    checks_s: float  # the signature checks alone
+    list_s: float
+    pass_s: float
+    grown_mb: float
+
+
+def measure(room: Room, *, count: int, times: int) -> Many:
+    """All of it, on a store made for it; medians of `times`."""
+    store = Store(root=room.config.paths.store)
+    make_many(store, CLOCK, count)
+    started_lost_s, _ = _start(room)
+    starts_s, lists_s = zip(*(_start(room) for _ in range(times)), strict=True)
+    purges_s = [_took_s(lambda: _purged(room)) for _ in range(times)]
+    store.catalog.unlink()
+    purge_lost_s = _took_s(lambda: _purged(room))
+    pass_s, grown_mb = _passes(room.config)
+    return Many(
+        start_s=median(starts_s),
+        start_lost_s=started_lost_s,
+        purge_s=median(purges_s),
+        purge_lost_s=purge_lost_s,
+        checks_s=_took_s(lambda: _check_all(store)),
+        list_s=median(lists_s),
+        pass_s=pass_s,
+        grown_mb=grown_mb,
+    )
+
+
+def _start(room: Room) -> tuple[float, float]:
+    """From `keep` to its first answer, and then a list."""
+    begun_ns = CLOCK.boot_ns()
+    with room.process("keep") as keep:
+        until(lambda: room.vault() is not None)
+        start_s = (CLOCK.boot_ns() - begun_ns) / SECOND
+        list_s = _took_s(lambda: ran("clips", "list", "--config", room.config_file).check_returncode())
+        keep.terminate()
+        keep.wait()
+    return start_s, list_s
+
+
+def _purged(room: Room) -> None:
+    done = ran("purge", "--config", room.config_file)
+    assert (done.returncode, done.stdout) == (0, "0 deleted\n"), done.stderr
+
+
+def _passes(config: Config) -> tuple[float, float]:
+    """The median pass, and by how much the process grew over a hundred of them."""
+    keeper = open_keeper(config, CLOCK, Disk(), None)
+    took_s = [_took_s(lambda: passes.pass_through(keeper)) for _ in range(10)]
+    before_mb = rss_mb(os.getpid())
+    for _ in range(100):
+        passes.pass_through(keeper)
+    grown_mb = rss_mb(os.getpid()) - before_mb
+    keeper.stop()
+    return median(took_s), grown_mb
+
+
+def _check_all(store: Store) -> None:
+    key = signing.load(store, None)
+    for number in reading.ids(store.clips):
+        file = store.clip(number) / BIRTH
+        assert key.is_signed(file.read_bytes(), file.with_name(BIRTH + SIGNATURE_SUFFIX).read_bytes())
+
+
+def _took_s(call: Callable[[], object]) -> float:
+    begun_ns = CLOCK.boot_ns()
+    call()
+    return (CLOCK.boot_ns() - begun_ns) / SECOND

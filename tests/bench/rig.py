@@ -1,0 +1,105 @@
+"""What a measurement needs beside the processes (tests/support): what they used, and a panel that only wants."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge.clock import SECOND
+from edge.config import Config
+from edge.messages import Incident, Mode, Wanted, encode
+from edge.wire import listen, send_frame
+from tests.support.processes import CLOCK
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Used:
+    """What a process has used when it ended."""
+
+    cpu_s: float
+    rss_mb: float  # peak
+
+
+def used_by(process: subprocess.Popen[bytes]) -> Used:
+    """End a process and ask the kernel what it used."""
+    # Not ru_maxrss: a child begins with its parent's.
+    peak_mb = rss_mb(process.pid, "VmHWM")
+    process.terminate()
+    _pid, _status, usage = os.wait4(process.pid, 0)
+    process.returncode = 0
+    return Used(cpu_s=usage.ru_utime + usage.ru_stime, rss_mb=peak_mb)
+
+
+def rss_mb(pid: int, line: str = "VmRSS") -> float:
+    """What a living process holds in RAM now (`VmHWM`: held at most)."""
+    status = Path(f"/proc/{pid}/status").read_text("ascii")
+    (found,) = (row for row in status.splitlines() if row.startswith(f"{line}:"))
+    return int(found.split()[1]) / 1024
+
+
+class WantingPanel:
+    """Stands in for the panel on its socket, so that the recorder is measured alone."""
+
+    def __init__(self, config: Config) -> None:
+        path = config.paths.panel_socket
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._server = listen(path)
+        self._wanted: tuple[Mode, Incident | None] = (Mode.LISTEN, None)
+        self._changed = threading.Condition()
+        self._is_closing = False
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def want(self, mode: Mode, incident: Incident | None) -> None:
+        """Say this from now on, at once and then four times a second."""
+        with self._changed:
+            self._wanted = mode, incident
+            self._changed.notify_all()
+
+    def press(self) -> Incident:
+        """A press now."""
+        now_ns = CLOCK.boot_ns()
+        incident = Incident(
+            id=f"{now_ns:x}",
+            pressed_ns=now_ns,
+            pressed_wall_ns=CLOCK.wall_ns(),
+            is_wall_trusted=False,
+            until_ns=now_ns + 300 * SECOND,
+            presses=1,
+        )
+        self.want(Mode.RECORD, incident)
+        return incident
+
+    def close(self) -> None:
+        self._is_closing = True
+        with contextlib.suppress(OSError):
+            self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
+        with self._changed:
+            self._changed.notify_all()
+        self._thread.join(2)
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while not self._is_closing:
+                client, _ = self._server.accept()
+                with client, contextlib.suppress(OSError):
+                    self._speak(client)
+
+    def _speak(self, client: socket.socket) -> None:
+        while not self._is_closing:
+            with self._changed:
+                mode, incident = self._wanted
+            send_frame(client, encode(Wanted(mode=mode, incident=incident, events=(), sent_ns=CLOCK.boot_ns())))
+            client.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                client.recv(65536)
+            client.setblocking(True)
+            with self._changed:
+                if self._wanted == (mode, incident):
+                    self._changed.wait(0.25)

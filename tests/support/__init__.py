@@ -1,0 +1,1 @@
+"""What the tests of whole processes share with the bench: the processes themselves, and reading what they leave."""

@@ -1,0 +1,108 @@
+"""What a clip and a ledger prove, read with the stock tools and never through the product's own reader of them."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from edge.clock import MILLISECOND, SECOND
+from tests.fixtures.room import read_frames
+
+ROOM: Final = Path(__file__).parents[1] / "fixtures" / "room.mp4"
+ROUND: Final = 400  # frames of ROOM: after the last the first comes again
+FRAME_NS: Final = 40 * MILLISECOND
+
+
+def segments(folder: Path) -> list[Path]:
+    """The sealed segments of a clip, in their order."""
+    return sorted(folder.glob("[0-9]*.age"))
+
+
+def opened(folder: Path, key: Path, *, upto: int | None = None) -> bytes:
+    """The segments opened with `age` and put together. Each must open by itself."""
+    plain = []
+    for segment in segments(folder)[:upto]:
+        done = subprocess.run(["age", "-d", "-i", str(key), str(segment)], capture_output=True, check=False)
+        assert (done.returncode, done.stderr) == (0, b""), f"{segment}: {done.stderr.decode()}"
+        plain.append(done.stdout)
+    assert plain, f"{folder} holds no segment"
+    return b"".join(plain)
+
+
+def opened_file(folder: Path, key: Path, to: Path) -> Path:
+    """The opened clip as a file in the folder `to`."""
+    path = to / f"{folder.name}.mp4"
+    path.write_bytes(opened(folder, key))
+    return path
+
+
+def streams(path: Path) -> dict[str, str]:
+    """What `ffprobe` sees: kind of track and its codec."""
+    command = ["ffprobe", "-v", "error", "-show_entries", "stream=codec_type,codec_name", "-of", "json", str(path)]
+    done = subprocess.run(command, capture_output=True, check=True)
+    assert done.stderr == b"", done.stderr.decode()
+    return {stream["codec_type"]: stream["codec_name"] for stream in json.loads(done.stdout)["streams"]}
+
+
+def decoding_errors(path: Path) -> str:
+    """What `ffmpeg` says while it decodes every picture and sample; nothing, when all is well."""
+    command = ["ffmpeg", "-v", "error", "-nostdin", "-i", str(path), "-f", "null", "-"]
+    done = subprocess.run(command, capture_output=True, check=False)
+    return done.stderr.decode() or ("" if done.returncode == 0 else f"exit {done.returncode}")
+
+
+def numbers(path: Path) -> list[int]:
+    """The numbers that the clip's frames carry."""
+    return [frame.number for frame in read_frames(path)]
+
+
+def breaks(found: Sequence[int]) -> list[tuple[int, int]]:
+    """Where a frame is missing, doubled or out of its order: each pair of neighbours that does not follow."""
+    return [(one, two) for one, two in itertools.pairwise(found) if two != (one + 1) % ROUND]
+
+
+def unrolled(number: int, *, near_ns: int, zero_ns: int) -> int:
+    """How many frames after frame 0, played at `zero_ns`, the frame `number` that was played nearest to an instant came."""
+    rounds = round(((near_ns - zero_ns) / FRAME_NS - number) / ROUND)
+    return number + ROUND * rounds
+
+
+def record(folder: Path, name: str) -> dict[str, Any]:
+    """A JSON record of a clip, whose signature `openssl` has checked against the device's public key."""
+    public = folder.parents[1] / "device.pub.pem"
+    verify = ["openssl", "pkeyutl", "-verify", "-pubin", "-rawin", "-inkey", str(public)]
+    files = ["-in", str(folder / name), "-sigfile", str(folder / f"{name}.sig")]
+    done = subprocess.run([*verify, *files], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{folder / name}: {done.stdout}{done.stderr}"
+    return dict(json.loads((folder / name).read_bytes()))
+
+
+def ledger(store: Path) -> list[dict[str, Any]]:
+    """The ledger's entries, each chained to the exact bytes of the one before."""
+    entries: list[dict[str, Any]] = []
+    previous = "0" * 64
+    for number, line in enumerate((store / "ledger.jsonl").read_bytes().splitlines(), 1):
+        entry = json.loads(line)
+        assert (entry["seq"], entry["prev"]) == (number, previous), f"line {number} is not chained"
+        previous = hashlib.sha256(line).hexdigest()
+        entries.append(entry)
+    return entries
+
+
+def told(store: Path, action: str, obj: str) -> list[str]:
+    """What the ledger says of one thing: the results of the entries of this kind, in their order."""
+    return [entry["result"] for entry in ledger(store) if (entry["action"], entry["object"]) == (action, obj)]
+
+
+def folders(store: Path) -> list[Path]:
+    """The clips in a store, oldest first."""
+    return sorted(path for path in (store / "clips").glob("*") if path.is_dir())
+
+
+def seconds(ns: float) -> float:
+    return ns / SECOND
