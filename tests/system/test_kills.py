@@ -200,6 +200,14 @@ def _by_birth(birth: dict[str, int]) -> int:
 
 
 def page_answers(room: Room) -> None:
+    """The page is served again: nothing else in an incident waits for it, so here it may still be starting."""
     address = f"http://127.0.0.1:{room.config.page.port}/api/v1/status"
-    with urllib.request.urlopen(address, timeout=5) as answer:
-        assert json.loads(answer.read())["state"] == "listening"
+
+    def state() -> str | None:
+        try:
+            with urllib.request.urlopen(address, timeout=5) as answer:
+                return str(json.loads(answer.read())["state"])
+        except OSError:
+            return None
+
+    assert eventually(state, what="the page") == "listening"
