@@ -83,10 +83,15 @@ def record(folder: Path, name: str) -> dict[str, Any]:
 
 
 def ledger(store: Path) -> list[dict[str, Any]]:
-    """The ledger's entries, each chained to the exact bytes of the one before."""
+    """The ledger's entries, each chained to the exact bytes of the one before.
+
+    Whole lines only: a living vault may be in the midst of the next one.
+    """
     entries: list[dict[str, Any]] = []
     previous = "0" * 64
-    for number, line in enumerate((store / "ledger.jsonl").read_bytes().splitlines(), 1):
+    path = store / "ledger.jsonl"
+    whole = path.read_bytes().rpartition(b"\n")[0] if path.exists() else b""
+    for number, line in enumerate(whole.splitlines(), 1):
         entry = json.loads(line)
         assert (entry["seq"], entry["prev"]) == (number, previous), f"line {number} is not chained"
         previous = hashlib.sha256(line).hexdigest()

@@ -30,6 +30,8 @@ IS_LONG: Final = os.environ.get("SPREEKKAMER_LONG") == "1"  # `make long`: full 
 MEMORY: Final = Path("/dev/shm")  # sockets lie in RAM, by a path that is short enough for them
 COMMANDS: Final = {"panel": "guard", "vault": "keep", "recorder": "record", "service": "show"}
 RESTART_NS: Final = 100 * MILLISECOND  # RestartSec=100ms
+# A hand that let go cannot press again sooner; a contact that moves twice within 50 ms bounces, and is one press.
+_HAND_NS: Final = 150 * MILLISECOND
 _STOP_S: Final = 30.0
 # The one that calls for help goes first in the processor's queue too, as CPUSchedulingPolicy=rr in its unit has it. Niceness
 # is not enough: where the kernel groups tasks by session it counts only within one, and the start took up to 1.6 s.
@@ -178,6 +180,7 @@ class Four:
         self._log = (room.config.paths.run.parent / f"{room.config.paths.run.name}.log").open("ab")
         self._lock = threading.Lock()
         self._contacts: dict[str, bool] = {}
+        self._let_go_ns = 0  # of the panic button
         self._is_ending = threading.Event()
         self._children = {name: _Child(process=self._started(name)) for name in COMMANDS}
         self._tell_contacts()
@@ -230,9 +233,11 @@ class Four:
             is_on = panel is not None and panel.is_alarm_on and panel.incident is not None
             return panel.incident if is_on and panel and panel.incident and panel.incident.presses > presses else None
 
+        until(lambda: CLOCK.boot_ns() - self._let_go_ns >= _HAND_NS, what="a hand")
         self.use("panic", is_used=True)
         incident = eventually(pressed, what="the alarm")
         self.use("panic", is_used=False)
+        self._let_go_ns = CLOCK.boot_ns()
         return incident
 
     def reset(self) -> None:

@@ -64,15 +64,12 @@ class Office:
 
         def is_there() -> str | None:
             folders = evidence.folders(self.config.paths.store)
-            born = [json.loads(line)["object"] for line in self._lines() if '"clip-born"' in line]
+            ledger = evidence.ledger(self.config.paths.store)
+            born = [entry["object"] for entry in ledger if entry["action"] == "clip-born"]
             is_closed = len(born) > number and (self.folder(born[number]) / "manifest.json.sig").exists()
             return born[number] if is_closed and folders else None
 
         return eventually(is_there, what=f"clip {number}")
-
-    def _lines(self) -> list[str]:
-        path = self.config.paths.store / "ledger.jsonl"
-        return path.read_text("utf-8").splitlines() if path.exists() else []
 
 
 @pytest.fixture(scope="module")
