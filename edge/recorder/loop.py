@@ -24,6 +24,7 @@ from edge.recorder.capture.sources import Sources
 from edge.recorder.capture.supervise import SELDOM_KEYS_FIX
 from edge.recorder.clip import Clip, Container
 from edge.recorder.health import Ailment, Code
+from edge.recorder.memory import give_back
 from edge.recorder.outbox import Outbox, Parcel
 from edge.recorder.plan import Action, Actual, ClipState, Sound, Terms, Wish, plan
 from edge.recorder.recording import Recording, new_clip_id
@@ -86,6 +87,7 @@ class Recorder:
         self._heard_ns: int | None = None
         self._recording: Recording | None = None
         self._finished: Recording | None = None  # the last one, still being handed over or safe
+        self._has_clip_passed = False  # its pieces were in memory that is free now and not zeroed yet
         self._told: set[tuple[str, int]] = set()  # panel events on their way to the vault, or there
         self._faults_since: dict[str, int] = {}
         # Opened now: a process that is made undumpable may not open it any more, but may go on reading it.
@@ -120,8 +122,11 @@ class Recorder:
             self._perform(action, wanted)
         if wanted is not None:
             self._relay_events(wanted)
+        is_idle = self._recording is None and wish is not Wish.RECORD and self._outbox.drain(patience_s=0)
+        if is_idle and self._has_clip_passed:
+            self._has_clip_passed = False
+            give_back()
         if self._self_test is not None:
-            is_idle = self._recording is None and wish is not Wish.RECORD and self._outbox.drain(patience_s=0)
             self._self_test.tick(is_idle=is_idle)
 
     def stop(self) -> None:
@@ -238,6 +243,7 @@ class Recorder:
             return
         if recording.is_done:
             self._finished, self._recording = recording, None
+            self._has_clip_passed = True
         elif wanted and wanted.incident and wanted.incident.id == recording.incident:
             until_ns = wanted.incident.until_ns
             if wanted.mode is Mode.RECORD or until_ns <= self._clock.boot_ns():
@@ -259,6 +265,7 @@ class Recorder:
                 self._ring.shut()  # first, and it takes nothing more: closing a camera that hangs takes a while
                 self._look.stop()
                 self._sources.stop()
+                give_back()
             case Action.TAKE_SOUND:
                 self._sources.take(Track.SOUND)
             case Action.LEAVE_SOUND:

@@ -20,7 +20,7 @@ from edge.ports import Clock
 from edge.recorder.capture.encode import silence
 from edge.recorder.capture.sources import sources
 from edge.recorder.loop import TICK_S, Recorder
-from edge.recorder.memory import hide_process, lock_process, return_large_buffers
+from edge.recorder.memory import give_back, hide_process, lock_process, reuse_buffers
 from edge.recorder.mux import Mux
 from edge.recorder.outbox import Outbox
 from edge.recorder.panel_link import PanelLink
@@ -44,7 +44,7 @@ def run(
 
     Raises Refused when the status socket cannot be opened.
     """
-    return_large_buffers()
+    reuse_buffers()
     clock = clock or SystemClock()
     findings = (*_preflight(config, clock), *_locked())
     may_listen = _may_listen(findings)
@@ -73,6 +73,7 @@ def run(
     # What lives now lives until the end: a full collection over it at a press would cost as much as the sealing.
     gc.collect()
     gc.freeze()
+    give_back()
     with ExitStack() as stack:
         stack.callback(outbox.close)
         stack.callback(recorder.stop)

@@ -27,6 +27,7 @@ from edge.packet import SOUND, SOUND_FRAME, SOUND_RATE, Format, Packet, Track
 from edge.ports import Clock
 from edge.recorder import testcard
 from edge.recorder.clip import Clip, Container
+from edge.recorder.memory import give_back
 from edge.recorder.seal import OneTimeKey, Sealer
 from edge.recorder.testcard import DIGITS, FPS, Watched
 
@@ -112,6 +113,7 @@ class SelfTest:
             self.trouble = f"{self._step}: {err}"
         finally:
             self._vault.close()
+            give_back()
             self._next_ns = self._clock.boot_ns() + pause_ns
 
     def _round(self) -> int:

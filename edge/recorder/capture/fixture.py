@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 _NANOSECOND: Final = (1, SECOND)
-_TOGETHER_NS: Final = SECOND // 10  # without pictures sound comes at least this often
+# What falls within this is given together, at the moment of the last of it, as from a network camera: each waking cost
+# as much as ten packets.
+_TOGETHER_NS: Final = SECOND // 10
 _PICTURE_CODECS: Final = ("h264", "hevc", "mjpeg")
 _ANNEX_B: Final = {
     "h264": "h264_mp4toannexb,dump_extra=freq=keyframe",
@@ -90,12 +92,10 @@ class FixtureSource:
             for piece in _pieces(self._path, self._tracks):
                 if not 0 <= piece.pts_ns - shape.start_ns < shape.length_ns:
                     continue  # sound beyond the picture would overlap the next round
-                together.append(piece)
-                # Sound comes with the next picture, as from a network camera: waking for each packet alone would
-                # cost as much as the packets themselves.
-                if piece.track is Track.PICTURE or piece.dts_ns - together[0].dts_ns >= _TOGETHER_NS:
+                if together and piece.dts_ns - together[0].dts_ns >= _TOGETHER_NS:
                     yield from self._release(together, zero_ns)
                     together = []
+                together.append(piece)
                 if self._closed.is_set():
                     return
             yield from self._release(together, zero_ns)
