@@ -12,7 +12,7 @@ import os
 import socket
 import struct
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, Self
 
@@ -56,29 +56,40 @@ def listen(path: Path, *, mode: int = 0o660, backlog: int = 16) -> socket.socket
 
 
 def connect(path: Path, *, patience_s: float) -> socket.socket:
-    """A connected stream socket whose every operation gives up after `patience_s`. Raises OSError."""
+    """A connected stream socket whose every operation gives up after `patience_s`. Raises OSError.
+
+    The kernel does the waiting. Python's own time-out makes the socket non-blocking: a queue that is full for a moment
+    is an error at once (unix(7), EAGAIN), and a megabyte goes in pieces, for each of which a thread waits its turn.
+    """
     client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:
-        # Python's own time-out makes the socket non-blocking, and then a queue that is full for a moment is an error
-        # at once; the kernel's waits for its place in it (unix(7), EAGAIN).
         whole_s, rest = divmod(patience_s, 1)
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _TIMEVAL.pack(int(whole_s), int(rest * 1_000_000)))
-        client.connect(str(path))
-        client.settimeout(patience_s)
-    except BlockingIOError as err:
-        client.close()
-        raise TimeoutError(f"{path}: busy for {patience_s} s") from err
+        patience = _TIMEVAL.pack(int(whole_s), int(rest * 1_000_000))
+        for side in (socket.SO_SNDTIMEO, socket.SO_RCVTIMEO):
+            client.setsockopt(socket.SOL_SOCKET, side, patience)
+        with _in_time(f"{path}: busy for {patience_s} s"):
+            client.connect(str(path))
     except OSError:
         client.close()
         raise
     return client
 
 
+@contextlib.contextmanager
+def _in_time(why: str = "nothing came, or nothing was taken, in time") -> Iterator[None]:
+    """The kernel's word for a time-out is that it would have to wait."""
+    try:
+        yield
+    except BlockingIOError as err:
+        raise TimeoutError(why) from err
+
+
 def send_frame(sock: socket.socket, json: bytes, payload: bytes | memoryview = b"") -> None:
     """Send one frame. Raises OSError (a time-out too) when the other end does not take it."""
-    sock.sendall(_HEADER.pack(len(json), len(payload)) + json)
-    if len(payload):
-        sock.sendall(payload)
+    with _in_time():
+        sock.sendall(_HEADER.pack(len(json), len(payload)) + json)
+        if len(payload):
+            sock.sendall(payload)
 
 
 def receive_frame(sock: socket.socket) -> tuple[bytes, memoryview] | None:
@@ -98,7 +109,8 @@ def receive_frame(sock: socket.socket) -> tuple[bytes, memoryview] | None:
 def _receive(sock: socket.socket, count: int, *, may_end: bool = False) -> memoryview:
     view, have = memoryview(bytearray(count)), 0
     while have < count:
-        got = sock.recv_into(view[have:])
+        with _in_time():
+            got = sock.recv_into(view[have:], 0, socket.MSG_WAITALL)
         if not got:
             if may_end and not have:
                 return view[:0]
@@ -184,9 +196,14 @@ def receive_snapshot(sock: socket.socket, name: str) -> bytes:
     """The snapshot at the other end of a connection; `name` is for the error. Raises as `read_snapshot` does."""
     parts: list[bytes] = []
     size = 0
-    while part := sock.recv(65536):
+    while part := _part(sock):
         parts.append(part)
         size += len(part)
         if size > SNAPSHOT_LIMIT:
             raise BadMessage(f"{name}: a snapshot over {SNAPSHOT_LIMIT} bytes")
     return b"".join(parts)
+
+
+def _part(sock: socket.socket) -> bytes:
+    with _in_time():
+        return sock.recv(65536)
