@@ -12,6 +12,7 @@ from edge.config import Config
 from edge.durable import Disk
 from edge.vault import passes, reading, signing
 from edge.vault.process import open_keeper
+from edge.vault.purge import purge
 from edge.vault.records import BIRTH
 from edge.vault.signing import SIGNATURE_SUFFIX
 from edge.vault.store import Store
@@ -24,9 +25,11 @@ from tests.vault.many import make_many
 class Many:
     """Seconds, but for `grown_mb`: what the vault's memory gained over a hundred passes."""
 
-    start_s: float
+    start_s: float  # of the process, to its first answer
+    recovery_s: float  # procedure START alone
     start_lost_s: float  # without catalog: each birth's signature is checked
-    purge_s: float
+    purge_s: float  # of the process
+    purging_s: float  # the pass alone
     purge_lost_s: float
     checks_s: float  # the signature checks alone
     list_s: float
@@ -41,13 +44,17 @@ def measure(room: Room, *, count: int, times: int) -> Many:
     started_lost_s, _ = _start(room)
     starts_s, lists_s = zip(*(_start(room) for _ in range(times)), strict=True)
     purges_s = [_took_s(lambda: _purged(room)) for _ in range(times)]
+    recoveries_s = [_took_s(lambda: open_keeper(room.config, CLOCK, Disk(), None).stop()) for _ in range(times)]
+    purgings_s = [_took_s(lambda: purge(room.config, clock=CLOCK)) for _ in range(times)]
     store.catalog.unlink()
     purge_lost_s = _took_s(lambda: _purged(room))
     pass_s, grown_mb = _passes(room.config)
     return Many(
         start_s=median(starts_s),
+        recovery_s=median(recoveries_s),
         start_lost_s=started_lost_s,
         purge_s=median(purges_s),
+        purging_s=median(purgings_s),
         purge_lost_s=purge_lost_s,
         checks_s=_took_s(lambda: _check_all(store)),
         list_s=median(lists_s),
