@@ -161,9 +161,8 @@ def hear(sounds: list[Packet]) -> Heard | None:
 
 def _overwrite(frame: VideoFrame) -> None:
     for plane in frame.planes:
-        np.frombuffer(cast("memoryview", plane), np.uint8).fill(
-            0
-        )  # in place: zeros to copy from would be fresh pages for each look
+        # In place: zeros to copy from would be fresh pages for each look.
+        np.frombuffer(cast("memoryview", plane), np.uint8).fill(0)
 
 
 def _yield_to_others() -> None:
