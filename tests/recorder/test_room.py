@@ -430,7 +430,9 @@ def test_privacy_in_a_clip_cuts_it_and_keeps_it_and_the_ring_is_zero(rooms: Room
     assert seen[-1].arrival_ns < wanted_ns + 300 * MILLISECOND
     frames = read_frames(path)
     assert facts.picture_frames == len(frames)
-    assert (wanted_ns - (seen[0].pts_ns + frames[-1].number * 40 * MILLISECOND)) / SECOND < 0.2, "kept up to the switch"
+    assert (wanted_ns - (seen[0].pts_ns + frames[-1].number * 40 * MILLISECOND)) / SECOND < 0.3, (
+        "kept up to the switch"
+    )  # what was not given yet stays out
 
 
 def test_pressing_again_moves_the_end_and_a_reset_ends_at_the_reset(rooms: Rooms, tmp_path: Path) -> None:
@@ -528,7 +530,7 @@ def test_no_panel_for_three_seconds_wipes_the_ring(rooms: Rooms, tmp_path: Path)
         room.is_panel_silent = True
         silent_ns = room.clock.boot_ns()
         room.until(lambda: room.ring.is_wiped, patience_s=6)
-        assert 2.9 * SECOND < room.clock.boot_ns() - silent_ns < 4 * SECOND
+        assert 2.9 * SECOND < room.clock.boot_ns() - silent_ns < 5 * SECOND
         assert room.recorder.state() is RecorderState.FAULT
         room.is_panel_silent = False
         room.until_held(0.5)
