@@ -154,6 +154,14 @@ class Disk:
         if is_new:
             self.sync_folder(path.parent)
 
+    def let_go(self, path: Path, size: int) -> None:
+        """Give back the space of a file beyond `size`, without waiting for a disk: after a power cut it may be there again."""
+        fd = self._open(path, os.O_WRONLY)
+        try:
+            self.effect("shorten", path, lambda: os.ftruncate(fd, size))
+        finally:
+            os.close(fd)
+
     def deface(self, path: Path, size: int) -> None:
         """Overwrite the first `size` bytes of a file with zeros, where they lie on the disk."""
         fd = self._open(path, os.O_WRONLY)

@@ -54,6 +54,8 @@ class Reserve:
             return
         if size == 0:
             self._disk.unlink(self._path)
+        elif size < self._held_bytes:
+            self._disk.let_go(self._path, size)  # an fsync here took as long as the segment's own
         else:
             self._disk.allocate(self._path, size)
         self._held_bytes = size
