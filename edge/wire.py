@@ -76,7 +76,7 @@ def connect(path: Path, *, patience_s: float) -> socket.socket:
 
 
 @contextlib.contextmanager
-def _in_time(why: str = "nothing came, or nothing was taken, in time") -> Iterator[None]:
+def _in_time(why: str = "timed out") -> Iterator[None]:
     """The kernel's word for a time-out is that it would have to wait."""
     try:
         yield

@@ -109,6 +109,8 @@ class FixtureSource:
         if self._clock.sleep_until(together[-1].dts_ns + offset_ns + self._shape.reorder_ns, self._closed):
             return
         for piece in together:
+            if self._closed.is_set():
+                return
             # Dated by its moment, as a driver dates its blocks, not by when this thread was woken: a timeline that
             # is tied to a late first packet slides back while the room is being held, and pictures come too close.
             wait_ns = self._shape.reorder_ns if piece.track is Track.PICTURE else 0
