@@ -180,6 +180,8 @@ def _segment(keeper: Keeper, message: Segment, payload: bytes | memoryview, link
                 return _refused(f"segment {message.number} of {clip.id} is stored with other bytes")
             _attach(keeper, clip.id, link)
             return _DONE
+        if not keeper.store.clip(clip.id).is_dir():  # the other enforcer was here, and no pass has seen it yet
+            return _refused(f"clip {clip.id} was deleted")
         clip = _reopened(keeper, clip)
         keeper.reserve.give(len(payload))
         clips.append(keeper.disk, keeper.store, clip.id, message.number, payload)

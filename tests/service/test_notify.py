@@ -323,12 +323,16 @@ def test_the_broker_has_the_room_and_its_events(room: Told, tmp_path: Path) -> N
             subscriber.wait("event/press")
             room.fault("store")
             subscriber.wait("event/fault")
+            until(
+                lambda: any(json.loads(body)["in_order"] is False for body in subscriber.all("state")),
+                what="the state with the fault",
+            )
         subscriber.wait("online", b"offline")  # a clean stop sends no will
         [press] = subscriber.events("press")
         assert (press["room"], press["building"]) == ("Spreekkamer 2", "Stadhuis")
-        assert any(json.loads(body)["in_order"] is False for body in subscriber.all("state"))
         with subscribed(broker, TOPIC) as later:
             later.wait("state")
+            later.wait("told")
             later.wait("online", b"offline")
             assert {one.topic for one in later.heard} == {"online", "state", "told"}
             assert all(one.is_retained for one in later.heard)
