@@ -24,7 +24,7 @@ from edge.recorder.capture.sources import Sources
 from edge.recorder.capture.supervise import SELDOM_KEYS_FIX
 from edge.recorder.clip import Clip, Container
 from edge.recorder.health import Ailment, Code
-from edge.recorder.memory import give_back
+from edge.recorder.memory import Heap
 from edge.recorder.outbox import Outbox, Parcel
 from edge.recorder.plan import Action, Actual, ClipState, Sound, Terms, Wish, plan
 from edge.recorder.recording import Recording, new_clip_id
@@ -61,6 +61,7 @@ class Recorder:
         findings: Sequence[Finding],
         silence: bytes,
         container: Callable[[Format, bool], Container],
+        heap: Heap,
         self_test: SelfTest | None = None,
     ) -> None:
         self._config = config
@@ -72,6 +73,7 @@ class Recorder:
         self._findings = tuple(findings)
         self._silence = silence
         self._make_container = container
+        self._heap = heap
         self._self_test = self_test  # None: nothing is ever sealed here
         self._look = Look(ring, clock)
         self._terms = Terms(
@@ -125,7 +127,7 @@ class Recorder:
         is_idle = self._recording is None and wish is not Wish.RECORD and self._outbox.drain(patience_s=0)
         if is_idle and self._has_clip_passed:
             self._has_clip_passed = False
-            give_back()
+            self._heap.give_back()
         if self._self_test is not None:
             self._self_test.tick(is_idle=is_idle)
 
@@ -265,7 +267,7 @@ class Recorder:
                 self._ring.shut()  # first, and it takes nothing more: closing a camera that hangs takes a while
                 self._look.stop()
                 self._sources.stop()
-                give_back()
+                self._heap.give_back()
             case Action.TAKE_SOUND:
                 self._sources.take(Track.SOUND)
             case Action.LEAVE_SOUND:

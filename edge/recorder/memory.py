@@ -65,31 +65,42 @@ class Chunk:
         self._map.close()
 
 
-def lock_process() -> bool:
-    """Keep all of this process out of swap, not the ring alone; False where that may not be done.
+class Heap:
+    """This process's memory beside the ring: what passes through libraries on its way. Made once, before the first thread.
 
-    Pages are locked as they are touched (MCL_ONFAULT), so that the video library's unused pages cost nothing.
-    Without an unlimited RLIMIT_MEMLOCK mlockall would make later allocations fail, so it is left out then; the
-    ring's chunks are locked one by one in any case.
+    Freed buffers of up to 1.5 MiB, and 16 MiB of them, are used again until `give_back`. With glibc's own limits each piece
+    of a clip and each decoded picture got fresh pages from the kernel: 11,000 of them for a pre-roll of 15 MB, a third of
+    the time that sealing it took.
     """
-    soft, _hard = resource.getrlimit(resource.RLIMIT_MEMLOCK)
-    is_allowed = os.geteuid() == 0 or soft == resource.RLIM_INFINITY
-    return is_allowed and _libc.mlockall(_MCL_CURRENT | _MCL_FUTURE | _MCL_ONFAULT) == 0
 
+    def __init__(self) -> None:
+        self.is_locked = False
+        _libc.mallopt(_M_MMAP_THRESHOLD, _REUSED)
+        _libc.mallopt(_M_TRIM_THRESHOLD, _KEPT)
 
-def reuse_buffers() -> None:
-    """Keep freed buffers of up to 1.5 MiB, and 16 MiB of them, to be used again, until `give_back` is called.
+    def lock(self) -> bool:
+        """Keep all of this process out of swap, not the ring alone; False where that may not be done.
 
-    With glibc's own limits each piece of a clip and each decoded picture got fresh pages from the kernel: 11,000 of them
-    for a pre-roll of 15 MB, a third of the time that sealing it took.
-    """
-    _libc.mallopt(_M_MMAP_THRESHOLD, _REUSED)
-    _libc.mallopt(_M_TRIM_THRESHOLD, _KEPT)
+        Pages are locked as they are touched (MCL_ONFAULT), so that the video library's unused pages cost nothing.
+        Without an unlimited RLIMIT_MEMLOCK mlockall would make later allocations fail, so it is left out then; the
+        ring's chunks are locked one by one in any case.
+        """
+        soft, _hard = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+        is_allowed = os.geteuid() == 0 or soft == resource.RLIM_INFINITY
+        self.is_locked = is_allowed and _libc.mlockall(_MCL_CURRENT | _MCL_FUTURE | _MCL_ONFAULT) == 0
+        return self.is_locked
 
+    def give_back(self) -> None:
+        """Give every page that nothing lives in back to the kernel, which zeroes it: what a clip passed through is gone then.
 
-def give_back() -> None:
-    """Give every page that nothing lives in back to the kernel, which zeroes it: what a clip passed through is gone then."""
-    _libc.malloc_trim(ctypes.c_size_t(0))
+        The kernel takes no locked page, so for some 5 ms nothing is locked: a machine that has anywhere to swap to is not
+        listened on (R3). Raises OSError when the memory cannot be locked again.
+        """
+        if self.is_locked:
+            _libc.munlockall()
+        _libc.malloc_trim(ctypes.c_size_t(0))
+        if self.is_locked and not self.lock():
+            raise OSError(ctypes.get_errno(), "mlockall")
 
 
 def hide_process() -> None:

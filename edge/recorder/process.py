@@ -20,7 +20,7 @@ from edge.ports import Clock
 from edge.recorder.capture.encode import silence
 from edge.recorder.capture.sources import sources
 from edge.recorder.loop import TICK_S, Recorder
-from edge.recorder.memory import give_back, hide_process, lock_process, reuse_buffers
+from edge.recorder.memory import Heap, hide_process
 from edge.recorder.mux import Mux
 from edge.recorder.outbox import Outbox
 from edge.recorder.panel_link import PanelLink
@@ -44,9 +44,9 @@ def run(
 
     Raises Refused when the status socket cannot be opened.
     """
-    reuse_buffers()
+    heap = Heap()
     clock = clock or SystemClock()
-    findings = (*_preflight(config, clock), *_locked())
+    findings = (*_preflight(config, clock), *_locked(heap))
     may_listen = _may_listen(findings)
     sealer = None
     if may_listen:
@@ -64,7 +64,8 @@ def run(
         findings=findings,
         silence=silence(),
         container=_container,
-        self_test=_self_test(config, sealer, clock, first_self_test_s),
+        heap=heap,
+        self_test=_self_test(config, sealer, clock, heap, first_self_test_s),
     )
     verdict = Verdict(may_listen=may_listen, ask=lambda: _may_listen(_preflight(config, clock)), clock=clock)
     _warm_up()
@@ -73,7 +74,7 @@ def run(
     # What lives now lives until the end: a full collection over it at a press would cost as much as the sealing.
     gc.collect()
     gc.freeze()
-    give_back()
+    heap.give_back()
     with ExitStack() as stack:
         stack.callback(outbox.close)
         stack.callback(recorder.stop)
@@ -101,8 +102,8 @@ def _may_listen(findings: tuple[Finding, ...]) -> bool:
     return not any(finding.refuses for finding in findings)
 
 
-def _locked() -> tuple[Finding, ...]:
-    if lock_process():
+def _locked(heap: Heap) -> tuple[Finding, ...]:
+    if heap.lock():
         return ()
     return (
         wrong(
@@ -117,7 +118,7 @@ def _container(picture: Format, has_sound: bool) -> Mux:
     return Mux(picture, has_sound=has_sound)
 
 
-def _self_test(config: Config, sealer: Sealer | None, clock: Clock, first_s: float) -> SelfTest | None:
+def _self_test(config: Config, sealer: Sealer | None, clock: Clock, heap: Heap, first_s: float) -> SelfTest | None:
     """None for a recorder that never makes a clip."""
     if sealer is None or config.camera.source == "none":
         return None
@@ -125,6 +126,7 @@ def _self_test(config: Config, sealer: Sealer | None, clock: Clock, first_s: flo
         vault=VaultLink(config.paths.vault_socket),
         sealer=sealer,
         clock=clock,
+        heap=heap,
         container=_container,
         silence=None if config.microphone.mode == "off" else silence(),
         first_s=first_s,

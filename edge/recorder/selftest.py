@@ -27,7 +27,7 @@ from edge.packet import SOUND, SOUND_FRAME, SOUND_RATE, Format, Packet, Track
 from edge.ports import Clock
 from edge.recorder import testcard
 from edge.recorder.clip import Clip, Container
-from edge.recorder.memory import give_back
+from edge.recorder.memory import Heap
 from edge.recorder.seal import OneTimeKey, Sealer
 from edge.recorder.testcard import DIGITS, FPS, Watched
 
@@ -65,6 +65,7 @@ class SelfTest:
         vault: Vault,
         sealer: Sealer,
         clock: Clock,
+        heap: Heap,
         container: Callable[[Format, bool], Container],
         silence: bytes | None,
         first_s: float = FIRST_S,
@@ -73,6 +74,7 @@ class SelfTest:
         self._vault = vault
         self._sealer = sealer
         self._clock = clock
+        self._heap = heap
         self._make_container = container
         self._silence = silence
         self._next_ns = clock.boot_ns() + round(first_s * SECOND)
@@ -113,7 +115,7 @@ class SelfTest:
             self.trouble = f"{self._step}: {err}"
         finally:
             self._vault.close()
-            give_back()
+            self._heap.give_back()
             self._next_ns = self._clock.boot_ns() + pause_ns
 
     def _round(self) -> int:

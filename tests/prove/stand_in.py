@@ -14,7 +14,7 @@ import struct
 import sys
 from pathlib import Path
 
-from edge.recorder.memory import Chunk, hide_process, lock_process
+from edge.recorder.memory import Chunk, Heap, hide_process
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 4, 22, 24, 38
@@ -36,7 +36,7 @@ def main(file: Path, *spoiled: str) -> None:
     ring.view[:6] = b"marker"
     kept: list[object] = [ring]
     if "lock" not in spoiled:
-        assert lock_process()
+        assert Heap().lock()
     else:
         done(_LIBC.munlockall())
     if "network" not in spoiled:

@@ -36,6 +36,7 @@ from edge.recorder.capture.sources import Sources, sources
 from edge.recorder.capture.supervise import Capture
 from edge.recorder.clip import Container
 from edge.recorder.loop import Recorder
+from edge.recorder.memory import Heap
 from edge.recorder.mux import Mux
 from edge.recorder.outbox import Outbox
 from edge.recorder.ring import Ring
@@ -159,6 +160,7 @@ class TestRoom:
             findings=findings,
             silence=silence(),
             container=self.container,
+            heap=Heap(),
             self_test=self.make_self_test(sealer) if self.make_self_test else None,
         )
         self._ticked = threading.Condition()

@@ -34,6 +34,7 @@ from edge.recorder.capture.encode import AacEncoder, silence
 from edge.recorder.capture.sources import Sources
 from edge.recorder.capture.supervise import Capture
 from edge.recorder.loop import Recorder
+from edge.recorder.memory import Heap
 from edge.recorder.mux import Mux
 from edge.recorder.outbox import Outbox
 from edge.recorder.ring import Cursor, Ring
@@ -296,6 +297,7 @@ class Soak:
             findings=(),
             silence=silence(),
             container=lambda picture, has_sound: Mux(picture, has_sound=has_sound),
+            heap=Heap(),
         )
         self.mode = Mode.LISTEN
         self.incident: Incident | None = None

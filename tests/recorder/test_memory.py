@@ -82,3 +82,49 @@ def test_memory_is_zero_when_it_is_given_back_and_closing_twice_is_harmless(monk
     chunk.close()
     chunk.close()
     assert wiped == [True]
+
+
+# What a clip leaves behind between pieces that are still in use: the kernel takes no page of it while it is locked.
+PASSED = """
+import ctypes, sys, threading
+from pathlib import Path
+from edge.recorder.memory import Heap
+
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]
+heap = Heap()
+if "locked" in sys.argv:
+    assert heap.lock()
+
+def kib(line):
+    return int(next(row for row in Path("/proc/self/status").read_text().splitlines() if row.startswith(line)).split()[1])
+
+def clip():
+    before = kib("VmRSS")
+    pieces = [libc.malloc(100_000) for _ in range(300)]
+    for piece in pieces:
+        ctypes.memset(piece, 7, 100_000)
+    for number, piece in enumerate(pieces):
+        if number % 5:
+            libc.free(piece)
+    held = kib("VmRSS") - before
+    heap.give_back()
+    print(held, kib("VmRSS") - before, kib("VmLck"))
+
+thread = threading.Thread(target=clip)  # as in the recorder: memory of a thread is another part of the heap
+thread.start()
+thread.join()
+"""
+
+
+@pytest.mark.parametrize("is_locked", [False, True])
+def test_what_passed_through_is_given_back_also_by_a_locked_process(is_locked: bool) -> None:
+    if is_locked and not can_lock(1 << 30):
+        pytest.skip("this user may not lock so much memory")
+    command = [sys.executable, "-c", PASSED, *(["locked"] if is_locked else [])]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    held_kib, left_kib, locked_kib = map(int, done.stdout.split())
+    assert held_kib > 28_000, "it was there"
+    assert left_kib < held_kib / 3
+    assert (locked_kib > 10_000) is is_locked, "it is locked again"

@@ -21,6 +21,7 @@ from edge.packet import Format
 from edge.recorder import process, seal, testcard
 from edge.recorder.capture.encode import silence
 from edge.recorder.clip import Container
+from edge.recorder.memory import Heap
 from edge.recorder.mux import Mux
 from edge.recorder.seal import Sealer
 from edge.recorder.selftest import AGAIN_NS, EVERY_NS, FIRST_S, LATER_NS, SelfTest
@@ -90,6 +91,7 @@ class Bench:
             vault=self.vault,
             sealer=Sealer([str(OFFICER.to_public())]),
             clock=self.clock,
+            heap=Heap(),
             container=lambda picture, has_sound: self.container(picture, has_sound),  # noqa: PLW0108 - it is exchanged
             silence=self.sound,
         )
@@ -408,10 +410,10 @@ def test_a_test_that_gave_way_tells_nothing_and_is_tried_again_later(
 def test_a_room_without_camera_or_key_has_no_self_test(tmp_path: Path) -> None:
     room, sealer = config(tmp_path), Sealer([str(OFFICER.to_public())])
     assert room.camera.source == "none"
-    assert process._self_test(room, sealer, SimClock(), 0) is None
+    assert process._self_test(room, sealer, SimClock(), Heap(), 0) is None
     watched = room.model_copy(update={"camera": room.camera.model_copy(update={"source": "fixture:room.mp4"})})
-    assert process._self_test(watched, None, SimClock(), 0) is None
-    assert process._self_test(watched, sealer, SimClock(), 0) is not None
+    assert process._self_test(watched, None, SimClock(), Heap(), 0) is None
+    assert process._self_test(watched, sealer, SimClock(), Heap(), 0) is not None
 
 
 # --- beside a real room

@@ -14,6 +14,7 @@ import pytest
 from edge.durable import Disk
 from edge.messages import DrillMade, ProbeResult, Reply, Request, Step, Trial, TrialAnswer, Verb
 from edge.recorder.capture.encode import silence
+from edge.recorder.memory import Heap
 from edge.recorder.mux import Mux
 from edge.recorder.seal import Sealer
 from edge.recorder.selftest import SelfTest
@@ -120,6 +121,7 @@ def recorder_of(keeper: Keeper, clock: SimClock) -> SelfTest:
         vault=Line(keeper),
         sealer=Sealer([str(OFFICER.to_public())]),
         clock=clock,
+        heap=Heap(),
         container=lambda picture, has_sound: Mux(picture, has_sound=has_sound),
         silence=silence(),
         first_s=0.0,
