@@ -6,6 +6,7 @@ import contextlib
 import json
 import re
 import socket
+import ssl
 import tempfile
 import threading
 import time
@@ -138,17 +139,29 @@ def serving(config: Config) -> Iterator[threading.Event]:
     try:
         while not failed and time.monotonic() < deadline:
             # Not merely connected: the port is open before the application is made.
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", config.page.port), 10) as sock:
+            with contextlib.suppress(OSError), connected(config) as sock:
                 sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
                 if sock.recv(1):
                     break
             time.sleep(0.01)
+        else:
+            assert failed, "the page does not answer"
         yield stop
     finally:
         stop.set()
         thread.join(10)
         assert not thread.is_alive()
         assert not failed, failed
+
+
+def connected(config: Config) -> socket.socket:
+    """A connection to the page, through TLS where it has that. Raises OSError."""
+    plain = socket.create_connection(("127.0.0.1", config.page.port), 10)
+    if not config.page.has_tls:
+        return plain
+    anybody = ssl.create_default_context()
+    anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
+    return anybody.wrap_socket(plain)
 
 
 @pytest.fixture
