@@ -190,6 +190,14 @@ class Recorder:
             return RecorderState.FAULT
         return RecorderState.LISTENING if states and set(states) == {"good"} else RecorderState.STARTING
 
+    @property
+    def is_in_conversation(self) -> bool:
+        """A conversation is on; in a room that is always listened to nobody tells."""
+        with self._lock:
+            wanted = self._wanted
+        is_on = wanted is not None and wanted.mode in {Mode.LISTEN, Mode.RECORD}
+        return is_on and self._config.room.arming == "conversation"
+
     def status(self) -> RecorderStatus:
         """The snapshot of now."""
         now_ns = self._clock.boot_ns()

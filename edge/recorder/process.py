@@ -46,7 +46,8 @@ def run(
     """
     heap = Heap()
     clock = clock or SystemClock()
-    findings = (*_preflight(config, clock), *_locked(heap))
+    today = Today.of(clock)
+    findings = (*_preflight(config, today), *_locked(heap))
     may_listen = _may_listen(findings)
     sealer = None
     if may_listen:
@@ -67,7 +68,9 @@ def run(
         heap=heap,
         self_test=_self_test(config, sealer, clock, heap, first_self_test_s),
     )
-    verdict = Verdict(may_listen=may_listen, ask=lambda: _may_listen(_preflight(config, clock)), clock=clock)
+    verdict = Verdict(
+        may_listen=may_listen, today=today, ask=lambda day: _may_listen(_preflight(config, day)), clock=clock
+    )
     _warm_up()
     encode(recorder.status())
     hide_process()
@@ -87,15 +90,17 @@ def run(
             if link.is_alive and outbox.is_alive:  # without either no clip is made, and only a restart brings it back
                 notifier.alive(recorder.state().value)
             # Not in the midst of a clip: what can be recorded is recorded.
-            if recorder.state() is not RecorderState.RECORDING and verdict.has_changed():
+            if recorder.state() is not RecorderState.RECORDING and verdict.has_changed(
+                is_in_conversation=recorder.is_in_conversation
+            ):
                 _log.warning("whether this room may listen has changed: ending, to be started anew")
                 return
             recorder.wake.wait(TICK_S)
             recorder.wake.clear()
 
 
-def _preflight(config: Config, clock: Clock) -> tuple[Finding, ...]:
-    return preflight(config, seal=Sealer, today=Today.of(clock))
+def _preflight(config: Config, today: Today) -> tuple[Finding, ...]:
+    return preflight(config, seal=Sealer, today=today)
 
 
 def _may_listen(findings: tuple[Finding, ...]) -> bool:
