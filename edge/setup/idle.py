@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edge.config import Paths, load_panel
 from edge.errors import EXIT_REFUSED, BadConfig, BadMessage
-from edge.messages import decode
+from edge.messages import Mode, decode
 from edge.status import PanelStatus, RecorderState, RecorderStatus
 from edge.wire import read_snapshot
 
@@ -20,7 +20,8 @@ def why_not_idle(paths: Paths) -> str | None:
         recorder = decode(RecorderStatus, read_snapshot(paths.status_socket("recorder")))
     except (OSError, BadMessage) as err:
         return f"panel or recorder do not say what they do ({err}): sudo systemctl stop spreekkamer.target, then again"
-    if panel.is_alarm_on or panel.incident is not None:
+    # Not by `panel.incident`: that is told until the next one begins.
+    if panel.is_alarm_on or panel.mode is Mode.RECORD:
         return "an alarm is on: wait until the room is reset"
     if recorder.state is RecorderState.RECORDING or (recorder.clip is not None and recorder.clip.is_open):
         return "a clip is being recorded: wait until it is safe"

@@ -6,13 +6,14 @@ import contextlib
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from edge.config import Paths
-from edge.messages import encode
+from edge.messages import Incident, Mode, encode
 from edge.setup.idle import why_not_idle
 from edge.status import ClipProgress, RecorderState
 from edge.wire import SnapshotSocket
@@ -32,6 +33,8 @@ CLIP = ClipProgress(
     segments_safe=1,
     waiting_bytes=0,
 )
+
+PAST = Incident(id="i", pressed_ns=1, pressed_wall_ns=1, is_wall_trusted=False, until_ns=2, presses=1)
 
 
 @contextlib.contextmanager
@@ -56,8 +59,16 @@ def test_a_room_that_only_listens_is_idle() -> None:
         assert why_not_idle(paths) is None
 
 
+def test_a_room_whose_last_incident_is_over_is_idle() -> None:
+    """The panel goes on telling of it, until the next."""
+    safe = replace(CLIP, is_open=False, safe_ns=1)
+    with room(panel={"incident": PAST}, recorder={"clip": safe}) as paths:
+        assert why_not_idle(paths) is None
+
+
 BUSY: dict[str, tuple[dict[str, Any] | None, dict[str, Any] | None, str]] = {
     "alarm": ({"is_alarm_on": True}, {}, "an alarm is on"),
+    "clip wanted": ({"mode": Mode.RECORD}, {}, "an alarm is on"),
     "recording": ({}, {"state": RecorderState.RECORDING}, "a clip is being recorded"),
     "clip not safe": ({}, {"clip": CLIP}, "a clip is being recorded"),
     "conversation": ({"is_conversation": True}, {}, "a conversation is on"),

@@ -5,6 +5,7 @@ Every call to the stand-in is held against the real library's signature, so that
 
 from __future__ import annotations
 
+import ctypes
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -125,6 +126,11 @@ class StandInStream:
         self._done = 0
         self._is_torn = False
         self._is_open = True
+        # As PortAudio lays it out: a mark, the next stream, and the table of functions that begins with Close.
+        self._close = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(self._closed)
+        self._functions = (ctypes.c_void_p * 1)(ctypes.cast(self._close, ctypes.c_void_p))
+        self._memory = (ctypes.c_ulong * 3)(0x18273645, 0, ctypes.addressof(self._functions))
+        self._ptr = ctypes.addressof(self._memory)
 
     @property
     def true_rate(self) -> float:
@@ -163,9 +169,20 @@ class StandInStream:
         samples = np.round(heard_sound * 32767).astype("<i2")
         return np.repeat(samples, self._channels).tobytes(), is_torn
 
-    def close(self) -> None:
-        self._library.closed += self._is_open
+    def close(self, ignore_errors: bool = True) -> None:
+        """Like PortAudio it stops first, and does not close what it cannot stop."""
+        if self._card.is_gone or self._card.is_silent:
+            if not ignore_errors:
+                raise sounddevice.PortAudioError("Error closing stream", -9999)
+            return
+        self._closed(self._ptr)
+
+    def _closed(self, address: int) -> int:
+        assert address == self._ptr
+        assert self._is_open, "closed twice"
         self._is_open = False
+        self._library.closed += 1
+        return 0
 
 
 class Paced:
@@ -185,6 +202,7 @@ class PacedStream:
     def __init__(self, stream: Any, rate: int, clock: SimClock) -> None:
         self._stream, self._rate, self._clock = stream, rate, clock
         self._start_ns, self._done = clock.boot_ns(), 0
+        self._ptr = stream._ptr
 
     def start(self) -> None:
         self._stream.start()
@@ -199,5 +217,5 @@ class PacedStream:
         data, is_torn = self._stream.read(frames)
         return data, bool(is_torn)
 
-    def close(self) -> None:
-        self._stream.close()
+    def close(self, ignore_errors: bool = True) -> None:
+        self._stream.close(ignore_errors)

@@ -11,7 +11,6 @@ from tests.vm.image import Image, image
 from tests.vm.machine import Hardware, Machine, Warm, new_machine
 from tests.vm.room import installed
 from tests.vm.warm import warm
-from tests.vm.whole import Room
 
 IS_INSIDE = Path("/etc/spreekkamer-vm").exists()
 # What runs in the guest needs its devices.
@@ -50,11 +49,3 @@ def exact(made: Image) -> Iterator[Machine]:
     with new_machine(made, warm(made, Hardware(is_exact=True))) as new:
         new.start()
         yield new
-
-
-@pytest.fixture
-def room(machine: Machine, tmp_path: Path) -> Room:
-    """A room with the product installed and running."""
-    made = Room(machine, tmp_path)
-    made.install()
-    return made

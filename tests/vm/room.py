@@ -25,7 +25,7 @@ VIVID: Final = "v4l2:/dev/v4l/by-id/usb-vivid-index0"
 LOOPBACK: Final = "v4l2:/dev/v4l/by-id/usb-loopback-index0"
 STORE: Final = "/var/lib/spreekkamer"
 _CONFIG: Final = "/etc/spreekkamer/config.toml"
-_PANIC, _RESET = 17, 27
+LINES: Final = {"panic": 17, "reset": 27, "alarm": 5, "lamp_official": 6, "lamp_resident": 13}
 _SLOW_S: Final = 4 * PATIENCE_S  # for what takes a room's start: four processes, a camera, an encoder
 
 # As an image builder does it. Its mounts are gone with it, however it ends. lgpio is in no lock for a PC: its package's files
@@ -135,6 +135,7 @@ class Room:
         retention_s: int = 3600,
     ) -> None:
         """Say what the room is, and start it."""
+        panel = "\n".join(f"{name} = {{ pin = {line} }}" for name, line in LINES.items())
         text = f"""\
 [room]
 name = "Spreekkamer 2"
@@ -156,11 +157,7 @@ recipients = ["{self._recipient}"]
 seconds = {retention_s}
 reserve_clips = 1
 [panel]
-panic = {{ pin = {_PANIC} }}
-reset = {{ pin = {_RESET} }}
-alarm = {{ pin = 5 }}
-lamp_official = {{ pin = 6 }}
-lamp_resident = {{ pin = 13 }}
+{panel}
 """
         self.machine.put(text.encode(), _CONFIG)
         # Not reloaded: that made the emulated machine silent for more than a minute, four times in four.
@@ -203,18 +200,27 @@ lamp_resident = {{ pin = 13 }}
         """The first look at which the recorder is `listening`, `recording` or whatever is asked for."""
         return self.wait(lambda seen: seen["recorder"] and seen["recorder"]["state"] == state, what=f"state {state}")
 
+    def is_high(self, output: str) -> bool:
+        """What drives a lamp or the relay."""
+        return self.machine.get(f"/run/gpio/{LINES[output]}/value") == b"1\n"
+
     # Hands
 
     def press(self) -> None:
-        self._use(_PANIC, lambda seen: seen["panel"] and seen["panel"]["is_alarm_on"], "the alarm")
+        self._use("panic", lambda seen: seen["panel"] and seen["panel"]["is_alarm_on"], "the alarm")
 
     def reset(self) -> None:
-        self._use(_RESET, lambda seen: seen["panel"] and not seen["panel"]["is_alarm_on"], "the reset")
+        self._use("reset", lambda seen: seen["panel"] and not seen["panel"]["is_alarm_on"], "the reset")
 
-    def _use(self, line: int, has_worked: Callable[[dict[str, Any]], Any], what: str) -> None:
-        self.machine.sh(f"echo pull-down >/run/gpio/{line}/pull")
+    def play(self, file: str) -> None:
+        """Sound in the room, over and over."""
+        play = f"while aplay -q -D plughw:Loopback,1 {file}; do :; done"
+        self.machine.sh(f"systemd-run --quiet --unit sound sh -c '{play}'")
+
+    def _use(self, contact: str, has_worked: Callable[[dict[str, Any]], Any], what: str) -> None:
+        self.machine.sh(f"echo pull-down >/run/gpio/{LINES[contact]}/pull")
         self.wait(has_worked, what=what)
-        self.machine.sh(f"echo pull-up >/run/gpio/{line}/pull")
+        self.machine.sh(f"echo pull-up >/run/gpio/{LINES[contact]}/pull")
 
     # What is left
 

@@ -45,7 +45,9 @@ def test_a_camera_of_raw_pictures(machine: Machine) -> None:
 
 def test_the_contract_of_cameras_on_a_device_that_is_fed_mjpeg_and_raw_pictures(machine: Machine) -> None:
     machine.sh("modprobe v4l2loopback && udevadm settle")
-    run_tests(machine, "tests/recorder/test_v4l2.py", "-k", "loopback")
+    # A device that nobody feeds gives nothing: the test of a real one is vivid's.
+    done = run_tests(machine, "tests/recorder/test_v4l2.py", "-k", "loopback and not real_device")
+    assert " 6 passed" in done.splitlines()[-1]
 
 
 def test_a_microphone_that_comes_and_goes(exact: Machine) -> None:

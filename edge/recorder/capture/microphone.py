@@ -7,6 +7,7 @@ a read wait: on a device that has vanished it may wait for ever. One thread read
 
 from __future__ import annotations
 
+import ctypes
 import re
 import threading
 from collections import deque
@@ -35,6 +36,16 @@ _PATIENCE_NS: Final = 2 * SECOND  # for one block
 # No real microphone gives nothing but zeros, unless it is muted or cuts off what is faint; that for so long is a fault.
 _MUTED_NS: Final = 2 * SECOND
 _TOLD_NS: Final = 3 * SECOND
+_STREAM_MAGIC: Final = 0x18273645  # PA_STREAM_MAGIC: what a stream of PortAudio begins with until it is closed
+
+
+class _Stream(ctypes.Structure):
+    """How a stream of PortAudio begins: PaUtilStreamRepresentation of its pa_stream.h. `functions`: Close is the first."""
+
+    _fields_ = (("magic", ctypes.c_ulong), ("next", ctypes.c_void_p), ("functions", ctypes.POINTER(ctypes.c_void_p)))
+
+
+_Close: Final = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)
 
 
 class Microphone:
@@ -207,12 +218,26 @@ class Microphone:
 def _let_go(library: Any, stream: Any) -> None:
     """Close the stream, and stop the library so that it looks for devices anew when it is started."""
     if stream is not None:
-        stream.close()  # says nothing of what fails: the device may be gone
+        address = int(sounddevice._ffi.cast("uintptr_t", stream._ptr))
+        try:
+            stream.close(ignore_errors=False)
+        except library.PortAudioError:
+            _close_anyway(_Stream.from_address(address))
     try:
         if library._initialized:
             library._terminate()
     except library.PortAudioError:
         library._initialized = 0  # it says that it was not running: then the next opening must start it
+
+
+def _close_anyway(stream: _Stream) -> None:
+    """Close a stream that PortAudio has refused to close.
+
+    It first stops a stream, which fails for a device that is gone, and then returns without closing it ("shouldn't we close
+    anyway?", pa_front.c): each unplugging would leave the device open in here and in the kernel, until the process ends.
+    """
+    if stream.magic == _STREAM_MAGIC:
+        _Close(stream.functions[0])(ctypes.addressof(stream))
 
 
 def find(devices: Sequence[Mapping[str, Any]], source: str) -> Mapping[str, Any] | None:

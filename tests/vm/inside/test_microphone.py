@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import threading
 import time
@@ -54,6 +55,11 @@ def played(folder: Path) -> Iterator[None]:
             yield
         finally:
             player.kill()
+
+
+def open_cards() -> list[str]:
+    """The sound devices that this process holds."""
+    return [target for file in Path("/proc/self/fd").iterdir() if "/snd/" in (target := os.path.realpath(file))]
 
 
 def opened() -> Microphone:
@@ -110,16 +116,18 @@ def test_unplugged_it_is_lost_in_one_line_and_back_under_another_number_heard_ag
     microphone = opened()
     with played(tmp_path):
         heard(microphone, 1)
-        # The kernel waits in there until everybody has let the card go.
-        unplugging = threading.Thread(target=(DRIVER / "unbind").write_text, args=["snd_aloop.0"])
         gone_ns = CLOCK.boot_ns()
-        unplugging.start()
+        # The kernel waits in there until everybody has let the card go; a thread would keep this process from ending.
+        unplugging = subprocess.Popen(["tee", DRIVER / "unbind"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        assert unplugging.stdin is not None
+        unplugging.stdin.write(b"snd_aloop.0")
+        unplugging.stdin.close()
         with pytest.raises(SourceLost) as lost:
             heard(microphone, PATIENCE_S)
         assert CLOCK.boot_ns() - gone_ns < 10 * SECOND
     microphone.close()
-    unplugging.join(PATIENCE_S)
-    assert not unplugging.is_alive(), "the card is still held"
+    assert open_cards() == [], "the card is let go"
+    assert unplugging.wait(PATIENCE_S) == 0
     assert str(lost.value).startswith("microphone Loopback: ")
     assert "\n" not in str(lost.value)
     with pytest.raises(SourceLost, match="is not there"):
