@@ -1,7 +1,8 @@
 """Whether the answer to "may this room listen?" is still the one that the recorder started with. No I/O of its own.
 
 It changes when somebody switches swap on or off, cures what was wrong, or when the review date passes or a network tells
-the date; a conversation that is on is ended by no date (R31). The process then ends, and the one that is started in its place acts on the new answer. Caller: the main loop.
+the date; a conversation that is on is ended by no date (R31). The process then ends, and the one that is started in its
+place acts on the new answer. Caller: the main loop.
 """
 
 from __future__ import annotations
