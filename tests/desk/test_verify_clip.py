@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.cli import app
+from edge.commands import app
 from edge.desk import verify_clip, verify_shapes
 from edge.errors import Refused
 from tests.desk.copies import CUT, DARK, OTHER, REST, Device

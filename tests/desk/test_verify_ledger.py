@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.cli import app
+from edge.commands import app
 from edge.desk import verify_ledger
 from edge.errors import Refused
 from tests.desk.copies import Device

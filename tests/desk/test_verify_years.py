@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import pytest
 
-from edge.cli import app
+from edge.commands import app
 from edge.desk import verify_ledger
 from edge.desk.verify_ledger import LedgerFound
 from edge.errors import Refused

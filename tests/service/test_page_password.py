@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from edge import cli
+from edge import commands
 from edge.errors import Refused
 from service.password import read_hash
 from tests.support.processes import WARNINGS, spreekkamer
@@ -61,7 +61,7 @@ def test_what_is_no_password_leaves_no_file_and_is_not_repeated(
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO(said))
     with pytest.raises(Refused) as refused:
-        cli.page_password(tmp_path / "hash")
+        commands.page_password(tmp_path / "hash")
     assert str(refused.value).startswith(why)
     assert PASSWORD not in str(refused.value)
     assert capsys.readouterr() == ("", "")

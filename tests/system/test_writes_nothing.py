@@ -181,7 +181,8 @@ def devices(opened: set[str], room: Room) -> set[str]:
     ("process", "never"),
     [
         ("edge.panel.process", {"av", "cv2", "numpy", "sounddevice", "pyrage", "sqlite3", "cryptography", "fastapi"}),
-        ("edge.recorder.process", {"sqlite3", "cryptography", "gpiozero", "fastapi", "edge.durable"}),
+        # A USB camera and a microphone need numpy; it starts a thread of its own and takes as long as all the rest.
+        ("edge.recorder.process", {"numpy", "sqlite3", "cryptography", "gpiozero", "fastapi", "edge.durable"}),
         ("edge.vault.process", {"av", "cv2", "numpy", "sounddevice", "pyrage", "gpiozero", "fastapi"}),
         ("service.process", {"av", "cv2", "numpy", "sounddevice", "pyrage", "gpiozero", "sqlite3", "edge.durable"}),
     ],

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from edge.cli import app
+from edge.commands import app
 from edge.desk import verify_ledger
 from edge.durable import Disk
 from edge.errors import Refused, StoreError, StoreFull

@@ -6,12 +6,12 @@ picture. What it decodes is measured and overwritten; only `health`'s numbers st
 
 from __future__ import annotations
 
+import ctypes
 import os
 import threading
 from typing import TYPE_CHECKING, Final, cast
 
 import av
-import numpy as np
 
 from edge.clock import SECOND
 from edge.packet import SOUND_RATE, Packet
@@ -21,6 +21,7 @@ from edge.recorder.health import HEIGHT, WIDTH, Ailment, Heard, Judge, Seen, mea
 from edge.recorder.ring import Ring
 
 if TYPE_CHECKING:
+    from av.audio.frame import AudioFrame
     from av.video.codeccontext import VideoCodecContext
     from av.video.frame import VideoFrame
 
@@ -132,11 +133,9 @@ def see(picture: Packet) -> Seen | None:
     if not frames:
         return None
     small = frames[0].reformat(width=WIDTH, height=HEIGHT, format="gray", interpolation="AREA")
-    grey = np.asarray(small.to_ndarray(), np.uint8)
     try:
-        return measure_picture(grey)
+        return measure_picture(memoryview(small.planes[0]), small.planes[0].line_size)
     finally:
-        grey.fill(0)
         for frame in (small, *frames):
             _overwrite(frame)
 
@@ -146,23 +145,22 @@ def hear(sounds: list[Packet]) -> Heard | None:
     decoder = av.CodecContext.create("aac", "r")
     decoder.extradata, decoder.sample_rate, decoder.layout = AAC_SPECIFIC, SOUND_RATE, "mono"
     try:
-        decoded = [frame.to_ndarray()[0] for sound in sounds for frame in decoder.decode(av.Packet(sound.data))]
+        frames = [frame for sound in sounds for frame in decoder.decode(av.Packet(sound.data))]
     except av.error.FFmpegError:
         return None
-    if len(decoded) <= _RUN_UP:
+    if len(frames) <= _RUN_UP:
         return None
-    samples = np.concatenate(decoded[_RUN_UP:])
     try:
-        return measure_sound(samples)
+        return measure_sound(memoryview(frame.planes[0]).cast("f")[: frame.samples] for frame in frames[_RUN_UP:])
     finally:
-        for each in (samples, *decoded):
-            each.fill(0)
+        for frame in frames:
+            _overwrite(frame)
 
 
-def _overwrite(frame: VideoFrame) -> None:
+def _overwrite(frame: VideoFrame | AudioFrame) -> None:
     for plane in frame.planes:
         # In place: zeros to copy from would be fresh pages for each look.
-        np.frombuffer(cast("memoryview", plane), np.uint8).fill(0)
+        ctypes.memset(plane.buffer_ptr, 0, plane.buffer_size)
 
 
 def _yield_to_others() -> None:
