@@ -5,46 +5,65 @@ Nothing heavy is imported here: `guard` must be ready to call for help in half a
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-
-from edge import config as configuration
 
 
 def guard(config: Path, *, keyboard: bool = False) -> None:
     """The panel: button, lamps and alarm. Depends on nobody."""
-    from edge.panel.process import run
+    with _loading():
+        from edge.config import load_panel
+        from edge.panel.process import run
 
-    panel, problems = configuration.load_panel(config)
+        panel, problems = load_panel(config)
     _until_told(lambda stop: run(panel, problems, stop, keyboard=keyboard))
 
 
 def record(config: Path) -> None:
     """The recorder: camera, microphone and the ring in RAM. Cannot write."""
     sys.dont_write_bytecode = True  # not even a compiled module
-    from edge.recorder.process import run
+    with _loading():
+        from edge.config import load
+        from edge.recorder.process import run
 
-    room = configuration.load(config)
+        room = load(config)
     _until_told(lambda stop: run(room, stop))
 
 
 def keep(config: Path) -> None:
     """The vault: keeps sealed clips and deletes them at their hour. Cannot read."""
-    from edge.vault.process import run
+    with _loading():
+        from edge.config import load
+        from edge.vault.process import run
 
-    room = configuration.load(config)
+        room = load(config)
     _until_told(lambda stop: run(room, stop))
 
 
 def show(config: Path) -> None:
     """The status page. Can touch nothing."""
-    from service.process import run
+    with _loading():
+        from edge.config import load
+        from service.process import run
 
-    room = configuration.load(config)
+        room = load(config)
     _until_told(lambda stop: run(room, stop))
+
+
+@contextmanager
+def _loading() -> Iterator[None]:
+    """What a process loads lives until its end: it is not looked through for garbage, neither while it grows nor later."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _until_told(run: Callable[[threading.Event], None]) -> None:

@@ -171,8 +171,8 @@ class Judge:
 
     @property
     def is_in_doubt(self) -> bool:
-        """Something is wrong, or may be: look again soon."""
-        return any(watch.is_told or watch.against for watch in self._watches.values())
+        """The last look said otherwise than what is told: look again soon."""
+        return any(watch.against for watch in self._watches.values())
 
     def found(self) -> tuple[Ailment, ...]:
         """What is wrong now."""
