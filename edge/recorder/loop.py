@@ -254,6 +254,7 @@ class Recorder:
         if recording.is_done:
             self._finished, self._recording = recording, None
             self._has_clip_passed = True
+            self._sources.hurry(is_on=False)
         elif wanted and wanted.incident and wanted.incident.id == recording.incident:
             until_ns = wanted.incident.until_ns
             if wanted.mode is Mode.RECORD or until_ns <= self._clock.boot_ns():
@@ -291,6 +292,7 @@ class Recorder:
         last, now_ns = self._finished, self._clock.boot_ns()
         if self._sealer is None or (last and last.has_failed and now_ns - last.opened_ns < _AGAIN_NS):
             return
+        self._sources.hurry(is_on=True)
         floor_ns = max(incident.pressed_ns - self._promise_ns, self._goes_on_from_ns(incident))
         has_sound = self._sources.has(Track.SOUND)
         self._recording = Recording(

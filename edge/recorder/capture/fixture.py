@@ -20,6 +20,7 @@ from edge.errors import BadSource, SourceLost
 from edge.packet import SOUND, SOUND_FRAME, SOUND_RATE, Format, RawPacket, Track
 from edge.ports import Clock
 from edge.recorder.capture.encode import SoundEncoder, is_ready_made
+from edge.recorder.capture.pace import GATHER_NS, Pace
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 _NANOSECOND: Final = (1, SECOND)
-# What falls within this is given together, at the moment of the last of it, as from a network camera: each waking cost
-# as much as ten packets.
-_TOGETHER_NS: Final = SECOND // 10
 _PICTURE_CODECS: Final = ("h264", "hevc", "mjpeg")
 _ANNEX_B: Final = {
     "h264": "h264_mp4toannexb,dump_extra=freq=keyframe",
@@ -61,13 +59,17 @@ class _Piece:
 
 
 class FixtureSource:
-    """Plays the wanted tracks of a file. Raises BadSource when it cannot be played at all."""
+    """Plays the wanted tracks of a file. Raises BadSource when it cannot be played at all.
 
-    def __init__(self, path: Path, tracks: Collection[Track], clock: Clock) -> None:
+    In calm what falls within GATHER_NS is given together, at the moment of the last of it, as from a network camera.
+    """
+
+    def __init__(self, path: Path, tracks: Collection[Track], clock: Clock, pace: Pace | None = None) -> None:
         self.name = f"recording {path.name}"
         self._path = path
         self._tracks = frozenset(tracks)
         self._clock = clock
+        self._pace = pace or Pace()
         self._closed = threading.Event()
         self._shape = check_recording(path, self._tracks)
         self._packets = self._play()
@@ -84,6 +86,7 @@ class FixtureSource:
     def close(self) -> None:
         """End a waiting read. Idempotent."""
         self._closed.set()
+        self._pace.wake()
 
     def _play(self) -> Iterator[RawPacket]:
         shape, zero_ns = self._shape, self._clock.boot_ns()
@@ -92,7 +95,7 @@ class FixtureSource:
             for piece in _pieces(self._path, self._tracks):
                 if not 0 <= piece.pts_ns - shape.start_ns < shape.length_ns:
                     continue  # sound beyond the picture would overlap the next round
-                if together and piece.dts_ns - together[0].dts_ns >= _TOGETHER_NS:
+                if together and piece.dts_ns - together[0].dts_ns >= GATHER_NS:
                     yield from self._release(together, zero_ns)
                     together = []
                 together.append(piece)
@@ -102,19 +105,19 @@ class FixtureSource:
             zero_ns += shape.length_ns
 
     def _release(self, together: list[_Piece], zero_ns: int) -> Iterator[RawPacket]:
-        """What came together, at the moment of the last of it; nothing after `close`."""
+        """What came together, at the moment of the last of it, or each at its own; nothing after `close`."""
         if not together:
             return
         offset_ns = zero_ns - self._shape.start_ns
-        if self._clock.sleep_until(together[-1].dts_ns + offset_ns + self._shape.reorder_ns, self._closed):
-            return
+        wait_ns = offset_ns + self._shape.reorder_ns
+        self._pace.gather(self._clock, together[-1].dts_ns + wait_ns, self._closed)
         for piece in together:
-            if self._closed.is_set():
+            if self._clock.sleep_until(piece.dts_ns + wait_ns, self._closed):
                 return
             # Dated by its moment, as a driver dates its blocks, not by when this thread was woken: a timeline that
             # is tied to a late first packet slides back while the room is being held, and pictures come too close.
-            wait_ns = self._shape.reorder_ns if piece.track is Track.PICTURE else 0
-            yield self._raw(piece, offset_ns, piece.dts_ns + offset_ns + wait_ns)
+            came_ns = piece.dts_ns + (wait_ns if piece.track is Track.PICTURE else offset_ns)
+            yield self._raw(piece, offset_ns, came_ns)
 
     def _raw(self, piece: _Piece, offset_ns: int, arrival_ns: int) -> RawPacket:
         return RawPacket(

@@ -24,6 +24,7 @@ from edge.packet import SOUND, SOUND_FRAME, SOUND_RATE, Format, RawPacket, Track
 from edge.ports import Clock
 from edge.recorder.capture.encode import SoundEncoder, is_ready_made
 from edge.recorder.capture.login import Login, read_login
+from edge.recorder.capture.pace import GATHER_NS, Pace
 from edge.recorder.capture.parameters import ParameterSets
 from edge.recorder.capture.reorder import DecodingOrder
 from edge.recorder.capture.supervise import SELDOM_KEYS_FIX
@@ -44,9 +45,8 @@ _OPTIONS: Final = {
     "codec_whitelist": "none",  # and of that first packet nothing is decoded either; `encode` has decoders of its own
 }
 _KEY_NS: Final = 6 * SECOND  # until a first key picture, where the camera did not tell its sets before; and see above
-# Packets are fetched together: waking for each alone cost twice the processor. One that had to be waited for is the
-# newest there is, and after it is time to let some gather; that dates them late by less than `Timeline` overlooks.
-_GATHER_NS: Final = 150 * MILLISECOND
+# A packet that had to be waited for is the newest there is, and after it is time to let some gather; that dates them late
+# by no more than `Timeline` overlooks.
 _WAITED_NS: Final = 4 * MILLISECOND
 _MEDIA: Final = {Track.PICTURE: "video", Track.SOUND: "audio"}
 _CODECS: Final = ("h264", "hevc")
@@ -73,13 +73,21 @@ class RtspCamera:
     """Opens one camera, as often as it is lost. Called by one thread at a time."""
 
     def __init__(
-        self, address: str, *, login: str | None, credentials: Path | None, tracks: Collection[Track], clock: Clock
+        self,
+        address: str,
+        *,
+        login: str | None,
+        credentials: Path | None,
+        tracks: Collection[Track],
+        clock: Clock,
+        pace: Pace | None = None,
     ) -> None:
         self._address = address
         self._login = login
         self._credentials = credentials
         self._tracks = frozenset(tracks)
         self._clock = clock
+        self._pace = pace or Pace()
         self._refused: tuple[Login, int] | None = None  # and when
 
     def open(self) -> RtspSource:
@@ -88,7 +96,8 @@ class RtspCamera:
         if self._refused and login == self._refused[0] and self._clock.boot_ns() - self._refused[1] < _LOGIN_PAUSE_NS:
             raise _login_refused(login)
         try:
-            return RtspSource(_connect(self._address, login, self._tracks), self._tracks, self._clock)
+            container = _connect(self._address, login, self._tracks)
+            return RtspSource(container, self._tracks, self._clock, self._pace)
         except _LoginRefused:
             self._refused = None if login is None else (login, self._clock.boot_ns())
             raise
@@ -97,10 +106,11 @@ class RtspCamera:
 class RtspSource:
     """`ports.Source` on an open connection. `close` from another thread ends a read at its next packet or time-out."""
 
-    def __init__(self, container: InputContainer, tracks: Collection[Track], clock: Clock) -> None:
+    def __init__(self, container: InputContainer, tracks: Collection[Track], clock: Clock, pace: Pace) -> None:
         self.name = NAME
         self._container = container
         self._clock = clock
+        self._pace = pace
         self._closed = threading.Event()
         self._reading = threading.Lock()  # libav is never closed under a read
         self._ready: deque[RawPacket] = deque()
@@ -128,6 +138,7 @@ class RtspSource:
     def close(self) -> None:
         """Hang up; a read that is under way does it when it ends. Idempotent."""
         self._closed.set()
+        self._pace.wake()
         if self._reading.acquire(blocking=False):
             try:
                 self._container.close()
@@ -146,7 +157,7 @@ class RtspSource:
                 raise SourceLost(f"{NAME}: no key picture for {_KEY_NS // SECOND} s; {SELDOM_KEYS_FIX}")
 
     def _next(self) -> tuple[av.Packet[Any], int]:
-        self._clock.sleep_until(self._again_ns, self._closed)
+        self._pace.gather(self._clock, self._again_ns, self._closed)
         with self._reading:
             if self._closed.is_set():
                 raise SourceLost(f"{self.name}: closed")
@@ -155,7 +166,7 @@ class RtspSource:
                 packet = next(self._packets)
                 came_ns = self._clock.boot_ns()
                 if self._has_begun and came_ns - asked_ns > _WAITED_NS:
-                    self._again_ns = came_ns + _GATHER_NS
+                    self._again_ns = came_ns + GATHER_NS
                 return packet, came_ns
             except StopIteration:
                 lost = SourceLost(f"{self.name}: hung up")

@@ -14,6 +14,7 @@ from edge.errors import BadSource
 from edge.packet import Track
 from edge.ports import Clock, Source
 from edge.recorder.capture.fixture import FixtureSource
+from edge.recorder.capture.pace import Pace
 from edge.recorder.capture.picamera import NAME as PI_CAMERA
 from edge.recorder.capture.picamera import PiCamera
 from edge.recorder.capture.rtsp import NAME as NETWORK_CAMERA
@@ -60,6 +61,11 @@ class Sources:
         """Close everything."""
         for track in Track:
             self.leave(track)
+
+    def hurry(self, *, is_on: bool) -> None:
+        """Somebody waits for the newest pictures (no more)."""
+        for capture in self.captures:
+            capture.pace.hurry(is_on=is_on)
 
     def check(self, now_ns: int) -> None:
         """Replace readers that hang."""
@@ -134,8 +140,9 @@ def _picamera(camera: Camera, ring: Ring, clock: Clock) -> Capture:
 
 def _rtsp(camera: Camera, tracks: tuple[Track, ...], ring: Ring, clock: Clock) -> Capture:
     handed = credentials.folder()
-    network = RtspCamera(camera.source, login=camera.login, credentials=handed, tracks=tracks, clock=clock)
-    return Capture(name=NETWORK_CAMERA, tracks=tracks, open_source=network.open, ring=ring, clock=clock)
+    pace = Pace()
+    network = RtspCamera(camera.source, login=camera.login, credentials=handed, tracks=tracks, clock=clock, pace=pace)
+    return Capture(name=NETWORK_CAMERA, tracks=tracks, open_source=network.open, ring=ring, clock=clock, pace=pace)
 
 
 def _microphone(source: str, ring: Ring, clock: Clock) -> Capture:
@@ -161,5 +168,6 @@ def _fixture(source: str, tracks: tuple[Track, ...], ring: Ring, clock: Clock) -
     # counted as written from then on must be nothing. One that is not there is told when it is opened.
     with contextlib.suppress(OSError), path.open("rb") as file:
         file.read(1)
-    opener = partial(FixtureSource, path, tracks, clock)
-    return Capture(name=f"recording {path.name}", tracks=tracks, open_source=opener, ring=ring, clock=clock)
+    pace = Pace()
+    opener = partial(FixtureSource, path, tracks, clock, pace)
+    return Capture(name=f"recording {path.name}", tracks=tracks, open_source=opener, ring=ring, clock=clock, pace=pace)

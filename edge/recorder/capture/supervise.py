@@ -14,6 +14,7 @@ from edge.clock import MILLISECOND, SECOND
 from edge.errors import SourceError
 from edge.packet import Track
 from edge.ports import Clock, Source
+from edge.recorder.capture.pace import Pace
 from edge.recorder.capture.timestamps import Timeline
 from edge.recorder.ring import Ring
 from edge.status import SourceStatus
@@ -75,9 +76,18 @@ class Capture:
     """One camera or microphone. `start`, `stop` and `check` are called by the loop alone."""
 
     def __init__(
-        self, *, name: str, tracks: Collection[Track], open_source: Callable[[], Source], ring: Ring, clock: Clock
+        self,
+        *,
+        name: str,
+        tracks: Collection[Track],
+        open_source: Callable[[], Source],
+        ring: Ring,
+        clock: Clock,
+        pace: Pace | None = None,
     ) -> None:
+        """`pace`: that of its sources, where they have one."""
         self.name = name
+        self.pace = pace or Pace()
         self.tracks = tuple(tracks)
         self.open_source = open_source
         self.taken: frozenset[Track] = frozenset()  # the others are read and let go, never held
