@@ -24,8 +24,10 @@ from edge.status import ClipProgress
 
 _log = logging.getLogger(__name__)
 
-# The pre-roll is cut into pieces of this size, so that the vault writes the first while the next is sealed.
-_PIECE: Final = 1024 * 1024  # bytes
+# The pre-roll is cut into pieces, so that the vault writes one while the next is sealed: a third of what is left each
+# time, for each costs the disk two waits, and the last one is what the end waits for.
+_SMALLEST: Final = 512 * 1024  # bytes
+_LARGEST: Final = 2 * 1024 * 1024
 _BEGINNING: Final = 16 * 1024 * 1024  # bytes of a clip's beginning that wait in RAM for room in the outbox
 _SEGMENT_NS: Final = SECOND  # R17: with the sound's patience and one picture held back, less than 2 s at risk
 _READ_PATIENCE_S: Final = 0.1
@@ -163,11 +165,12 @@ class Recording:
         )
 
     def _follow_ring(self) -> None:
-        cursor = self._ring.cursor()
+        cursor, left = self._ring.cursor(), self._ring.held_bytes
         is_behind = True  # what was held at the press is not read through yet
         while True:
             patience_s = 0.0 if is_behind or self._cut_now.is_set() else _READ_PATIENCE_S
-            packets = cursor.read(patience_s=patience_s, limit_bytes=_PIECE)
+            packets = cursor.read(patience_s=patience_s, limit_bytes=_piece(left))
+            left -= sum(len(packet.data) for packet in packets)
             if cursor.lapped:
                 self._clip.lost(cursor.lapped)
                 cursor.lapped = 0
@@ -244,6 +247,11 @@ class Recording:
                 self._progress = progress
 
         return self._outbox.put(Parcel(message=message, payload=payload, on_safe=on_safe))
+
+
+def _piece(left: int) -> int:
+    """How many bytes to take next, of so many that were held at the press and are not read yet."""
+    return min(max(_SMALLEST, left // 3), _LARGEST)
 
 
 def new_clip_id(pressed_wall_ns: int) -> str:

@@ -55,10 +55,11 @@ class _Entry:
     pieces: list[tuple[_Room, int, int]]
 
     def packet(self) -> Packet:
+        parts = [room.chunk.view[start:end] for room, start, end in self.pieces]
         return Packet(
             track=self.track,
             format=self.format,
-            data=b"".join(room.chunk.view[start:end] for room, start, end in self.pieces),
+            data=b"".join(parts),
             pts_ns=self.pts_ns,
             dts_ns=self.dts_ns,
             duration_ns=self.duration_ns,
@@ -302,26 +303,22 @@ class Cursor:
             if not self._is_behind():
                 ring._grew.wait(patience_s)
             packets: list[Packet] = []
-            size = 0
+            size, following = 0, self._next
             for entry in merge(*(self._unread(track) for track in Track), key=attrgetter("order")):
-                self._pass(entry.track, entry.number)
                 packets.append(entry.packet())
-                self._next[entry.track] += 1
+                self.lapped += entry.number - following[entry.track]
+                following[entry.track] = entry.number + 1
                 size += entry.size
                 if size >= limit_bytes:
                     return packets
             for track, number in ring._next_number.items():
-                self._pass(track, number)
+                self.lapped += number - following[track]
+                following[track] = number
             return packets
 
     def _unread(self, track: Track) -> Iterator[_Entry]:
         entries = self._ring._tracks[track]
         return islice(entries, bisect_left(entries, self._next[track], key=attrgetter("number")), None)
-
-    def _pass(self, track: Track, number: int) -> None:
-        """Go on at `number`; what lies before it and was not read is forgotten."""
-        self.lapped += number - self._next[track]
-        self._next[track] = number
 
     def _is_behind(self) -> bool:
         return any(self._ring._next_number[track] > number for track, number in self._next.items())

@@ -6,8 +6,7 @@ microphone), so this track never waits: what has not come within `PATIENCE_S` be
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from edge.clock import MILLISECOND, SECOND
 from edge.packet import SOUND_FRAME, SOUND_RATE, Packet
@@ -21,12 +20,14 @@ _OVERLAP: Final = SOUND_RATE // 100
 _GAP_NS: Final = 100 * MILLISECOND  # shorter silences are seams, not gaps that a person would miss
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Placed:
+class Placed(NamedTuple):
     """One AAC packet at `at` samples (48 kHz) after the track's zero."""
 
-    data: bytes = field(repr=False)
+    data: bytes
     at: int
+
+    def __repr__(self) -> str:
+        return f"Placed({len(self.data)} bytes, at={self.at})"
 
 
 class SoundTrack:

@@ -105,7 +105,7 @@ class TappedRing(Ring):
     def append(self, packet: Packet, now_ns: int) -> bool:
         is_taken = super().append(packet, now_ns)
         if is_taken:
-            self.seen.append(replace(packet, data=b""))
+            self.seen.append(packet._replace(data=b""))
         return is_taken
 
     def pictures(self) -> list[Packet]:

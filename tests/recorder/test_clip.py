@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import av
@@ -147,7 +147,7 @@ def test_another_form_of_picture_ends_it() -> None:
     notes = Notes()
     clip = clip_of(notes)
     larger = Format(codec="h264", width=640, height=360)
-    feed(clip, [*pictures(0, 1_000), *(replace(each, format=larger) for each in pictures(1_000, 2_000))])
+    feed(clip, [*pictures(0, 1_000), *(each._replace(format=larger) for each in pictures(1_000, 2_000))])
     assert clip.is_source_changed
     assert len(notes.pictures) == 25
 
@@ -211,7 +211,7 @@ def test_nothing_is_heard_from_before_the_floor() -> None:
     """A picture of a B-frame stream is decoded before it is seen: what was heard meanwhile is older than the promise."""
     notes, floor_ns = Notes(), START_NS + SECOND
     clip = clip_of(notes, has_sound=True, floor_ns=floor_ns)
-    delayed = [replace(each, dts_ns=each.pts_ns - 120 * MILLISECOND) for each in pictures(0, 6_000)]
+    delayed = [each._replace(dts_ns=each.pts_ns - 120 * MILLISECOND) for each in pictures(0, 6_000)]
     feed(clip, [*delayed, *sounds(0, 6_000)])
     zero_ns = floor_ns - 120 * MILLISECOND
     assert min(heard(notes)) * SECOND // SOUND_RATE + zero_ns >= floor_ns - MILLISECOND

@@ -240,7 +240,7 @@ def test_a_camera_that_hangs_is_shown_and_replaced_and_the_picture_goes_on(camer
         room.until_held()
         room.press(post_s=13.0)
         camera.hang.set()
-        room.until(lambda: any(source.state == "stale" for source in room.recorder.status().sources), patience_s=5)
+        room.until(lambda: all(source.state == "stale" for source in room.recorder.status().sources), patience_s=5)
         assert "source-picture-sound" in {fault.code for fault in room.recorder.status().faults}
         room.until(lambda: camera.opened == 2, patience_s=10)
         room.until(lambda: all(source.state == "good" for source in room.recorder.status().sources), patience_s=3)

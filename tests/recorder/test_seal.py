@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 
 import pyrage
@@ -12,7 +11,7 @@ import pytest
 
 from edge.errors import Refused
 from edge.messages import Segment
-from edge.recorder.capture.encode import Encoded
+from edge.recorder.capture.encode import Encoded, EncodedPicture
 from edge.recorder.capture.fixture import _Piece
 from edge.recorder.memory import CHUNK, Chunk
 from edge.recorder.mux import Mux
@@ -80,7 +79,7 @@ def shown() -> list[object]:
     segment = Segment(clip="c", number=0, media_until_ms=0)
     return [
         made,
-        replace(made, is_key=False),
+        made._replace(is_key=False),
         raw(pts=0, arrival_ns=0, data=FOOTAGE),
         ring,
         ring.cursor(),
@@ -93,6 +92,7 @@ def shown() -> list[object]:
         track.reach(10**9),
         Placed(data=FOOTAGE, at=0),
         Encoded(data=FOOTAGE, at=0),
+        EncodedPicture(data=FOOTAGE, seen_us=0, is_key=True),
         _Piece(track=made.track, format=H264, data=FOOTAGE, pts_ns=0, dts_ns=0, duration_ns=0, is_key=True),
         Parcel(message=segment, payload=FOOTAGE),
         Sealer([str(OFFICERS[0].to_public())]),

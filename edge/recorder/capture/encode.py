@@ -7,9 +7,8 @@ takes a third of a second on a server core and seconds on a Pi, and at a press t
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 import av
 
@@ -33,12 +32,14 @@ _STEP: Final = SOUND_RATE // 200  # 5 ms in samples
 AAC_SPECIFIC: Final = bytes([0x11, 0x88])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Encoded:
+class Encoded(NamedTuple):
     """One AAC packet; `at` is the first sample it decodes to, counted from the source's zero at 48 kHz."""
 
-    data: bytes = field(repr=False)
+    data: bytes
     at: int
+
+    def __repr__(self) -> str:
+        return f"Encoded({len(self.data)} bytes, at={self.at})"
 
 
 def is_ready_made(stream: AudioStream) -> bool:
@@ -161,13 +162,15 @@ _X264: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EncodedPicture:
+class EncodedPicture(NamedTuple):
     """One H.264 picture, Annex B, with the parameter sets in front of it where it is a key picture."""
 
-    data: bytes = field(repr=False)
+    data: bytes
     seen_us: int
     is_key: bool
+
+    def __repr__(self) -> str:
+        return f"EncodedPicture({len(self.data)} bytes, seen={self.seen_us}, key={self.is_key})"
 
 
 class PictureEncoder:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import av
 from av.bitstream import BitStreamFilterContext
@@ -45,17 +45,19 @@ class _Shape:
     lead_ns: int  # how much earlier than the file says it is decoded, so that `Timeline` ties the first one rightly
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Piece:
+class _Piece(NamedTuple):
     """One packet of the file, on its own clock."""
 
     track: Track
     format: Format
-    data: bytes = field(repr=False)
+    data: bytes
     pts_ns: int
     dts_ns: int
     duration_ns: int
     is_key: bool
+
+    def __repr__(self) -> str:
+        return f"_Piece({self.track}, {len(self.data)} bytes, pts={self.pts_ns}, key={self.is_key})"
 
 
 class FixtureSource:
