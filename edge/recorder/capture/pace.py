@@ -21,12 +21,12 @@ class Pace:
     """Begins calm."""
 
     def __init__(self) -> None:
-        self._is_hurried = False
+        self.is_hurried = False
         self._wake = threading.Event()
 
     def hurry(self, *, is_on: bool) -> None:
         """From now on wait for nothing (or let packets gather again). Ends a waiting."""
-        self._is_hurried = is_on
+        self.is_hurried = is_on
         self.wake()
 
     def wake(self) -> None:
@@ -36,5 +36,5 @@ class Pace:
     def gather(self, clock: Clock, until_ns: int, closed: threading.Event) -> None:
         """Wait until then, unless there is hurry or the source is closed. One thread."""
         self._wake.clear()  # before it is asked: what is set after that ends the waiting
-        if not self._is_hurried and not closed.is_set():
+        if not self.is_hurried and not closed.is_set():
             clock.sleep_until(until_ns, self._wake)
