@@ -133,8 +133,9 @@ class Room:
         microphone: str = "off",
         ring_s: int = 30,
         retention_s: int = 3600,
+        unit: str = "spreekkamer.target",
     ) -> None:
-        """Say what the room is, and start it."""
+        """Say what the room is, and start it (`unit`: this much of it)."""
         panel = "\n".join(f"{name} = {{ pin = {line} }}" for name, line in LINES.items())
         text = f"""\
 [room]
@@ -162,7 +163,7 @@ reserve_clips = 1
         self.machine.put(text.encode(), _CONFIG)
         # Not reloaded: that made the emulated machine silent for more than a minute, four times in four.
         self.machine.sh("systemctl --quiet --no-reload enable spreekkamer.target; sync", patience_s=_SLOW_S)
-        self.machine.sh("systemctl restart --no-block spreekkamer.target")
+        self.machine.sh(f"systemctl restart --no-block {unit}")
 
     # Eyes
 
