@@ -31,9 +31,10 @@ test: lint
 long: lint
 	SPREEKKAMER_LONG=1 $(BIN)/python -m pytest -m "not vm" $(ARGS)
 
+# Emulated, a scenario takes up to 20 minutes: no reason to show where each thread is.
 test-vm: setup
 	@scripts/system-packages --vm
-	$(BIN)/python -m pytest -m vm tests/vm $(ARGS)
+	$(BIN)/python -m pytest -o faulthandler_timeout=3600 -m vm tests/vm $(ARGS)
 
 bench: setup
 	$(BIN)/python -m tests.bench $(ARGS)

@@ -10,6 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import av
+import numpy as np
+
 from edge.clock import MILLISECOND, SECOND
 from tests.fixtures.room import read_frames
 
@@ -54,6 +57,15 @@ def decoding_errors(path: Path) -> str:
     command = ["ffmpeg", "-v", "error", "-nostdin", "-i", str(path), "-f", "null", "-"]
     done = subprocess.run(command, capture_output=True, check=False)
     return done.stderr.decode() or ("" if done.returncode == 0 else f"exit {done.returncode}")
+
+
+def dominant_hz(path: Path) -> float:
+    """What is loudest in the clip's sound."""
+    with av.open(str(path)) as clip:
+        rate = clip.streams.audio[0].rate
+        heard = np.concatenate([frame.to_ndarray()[0] for frame in clip.decode(audio=0)])
+    assert np.abs(heard).max() > 0.05
+    return float(np.argmax(np.abs(np.fft.rfft(heard)))) * rate / len(heard)
 
 
 def numbers(path: Path) -> list[int]:
@@ -105,7 +117,7 @@ def told(store: Path, action: str, obj: str) -> list[str]:
 
 
 def folders(store: Path) -> list[Path]:
-    """The clips in a store, oldest first."""
+    """The clips in a store, oldest first; those of one second in any order."""
     return sorted(path for path in (store / "clips").glob("*") if path.is_dir())
 
 

@@ -45,19 +45,24 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Promised
 
 
 def test_a_sound_store_is_judged_by_the_states_of_its_clips(kept: tuple[Path, Path, Promised]) -> None:
-    assert list(judged(*kept).values()) == ["complete", "interrupted"]
+    store, _, promised = kept
+    (whole,) = promised.complete
+    assert judged(*kept) == {
+        folder.name: "complete" if folder.name == whole else "interrupted" for folder in evidence.folders(store)
+    }
 
 
 def _shorter(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1])
 
 
+# Given the clip that is complete: the other may have been pressed in the same second, and stand before it.
 BROKEN: dict[str, Callable[[Path], None]] = {
-    "an acknowledged clip is gone": lambda store: shutil.rmtree(evidence.folders(store)[1]),
-    "is not as it was": lambda store: _shorter(evidence.segments(evidence.folders(store)[0])[0]),
-    "has no manifest|is interrupted": lambda store: (evidence.folders(store)[0] / "manifest.json").unlink(),
-    "was not finished": lambda store: (store / "trash" / "20261122T101502Z-k3f9").mkdir(parents=True),
-    "is not in this one": lambda store: _shorter(store / "ledger.jsonl"),
+    "an acknowledged clip is gone": shutil.rmtree,
+    "is not as it was": lambda clip: _shorter(evidence.segments(clip)[0]),
+    "has no manifest|is interrupted": lambda clip: (clip / "manifest.json").unlink(),
+    "was not finished": lambda clip: (clip.parents[1] / "trash" / "20261122T101502Z-k3f9").mkdir(parents=True),
+    "is not in this one": lambda clip: _shorter(clip.parents[1] / "ledger.jsonl"),
 }
 
 
@@ -66,6 +71,7 @@ def test_each_broken_promise_is_seen(kept: tuple[Path, Path, Promised], tmp_path
     store, key, promised = kept
     copy = tmp_path / "store"
     shutil.copytree(store, copy, ignore=shutil.ignore_patterns("*.reserve"))
-    BROKEN[problem](copy)
+    (whole,) = promised.complete
+    BROKEN[problem](copy / "clips" / whole)
     with pytest.raises((AssertionError, Refused), match=problem):
         judged(copy, key, promised)

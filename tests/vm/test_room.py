@@ -65,7 +65,7 @@ def test_a_press_calls_for_help_and_the_clip_shows_the_picture_and_the_tone(room
     assert evidence.decoding_errors(opened) == ""
     assert set(evidence.streams(opened)) == {"video", "audio"}
     assert_colour_bars(opened)
-    assert dominant_hz(opened) == pytest.approx(TONE_HZ, abs=3)
+    assert evidence.dominant_hz(opened) == pytest.approx(TONE_HZ, abs=3)
 
 
 def tone(seconds: int) -> bytes:
@@ -92,12 +92,3 @@ def assert_colour_bars(path: Path) -> None:
         runs.pop()
     first = runs.index(bars[0])
     assert runs[first:] + runs[:first] == bars
-
-
-def dominant_hz(path: Path) -> float:
-    """What is loudest in the clip's sound."""
-    with av.open(str(path)) as clip:
-        rate = clip.streams.audio[0].rate
-        heard = np.concatenate([frame.to_ndarray()[0] for frame in clip.decode(audio=0)])
-    assert np.abs(heard).max() > 0.05
-    return float(np.argmax(np.abs(np.fft.rfft(heard)))) * rate / len(heard)
