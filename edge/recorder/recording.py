@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 # The pre-roll is cut into pieces, so that the vault writes one while the next is sealed: a third of what is left each
 # time, for each costs the disk two waits, and the last one is what the end waits for.
-_SMALLEST: Final = 512 * 1024  # bytes
+_SMALLEST: Final = 1024 * 1024  # bytes
 _LARGEST: Final = 2 * 1024 * 1024
 _BEGINNING: Final = 16 * 1024 * 1024  # bytes of a clip's beginning that wait in RAM for room in the outbox
 _SEGMENT_NS: Final = SECOND  # R17: with the sound's patience and one picture held back, less than 2 s at risk
