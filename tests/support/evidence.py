@@ -53,8 +53,12 @@ def streams(path: Path) -> dict[str, str]:
 
 
 def decoding_errors(path: Path) -> str:
-    """What `ffmpeg` says while it decodes every picture and sample; nothing, when all is well."""
-    command = ["ffmpeg", "-v", "error", "-nostdin", "-i", str(path), "-f", "null", "-"]
+    """What `ffmpeg` says while it decodes every picture and sample; nothing, when all is well.
+
+    In ticks of the clip's own clock: in the null output's, as long as a picture, two that a camera gave together are one time.
+    """
+    ticks = ["-enc_time_base:v", "1:90000"]
+    command = ["ffmpeg", "-v", "error", "-nostdin", "-i", str(path), *ticks, "-f", "null", "-"]
     done = subprocess.run(command, capture_output=True, check=False)
     return done.stderr.decode() or ("" if done.returncode == 0 else f"exit {done.returncode}")
 
