@@ -69,6 +69,8 @@ def at_a_terminal(*arguments: str | Path, pins: str = "mock") -> Iterator[Person
     screen, terminal = os.openpty()
     process = subprocess.Popen(
         [
+            "env",
+            "--default-signal=INT",  # ignored in what a shell runs in the background, these tests perhaps
             "setsid",
             "--ctty",
             "--wait",
