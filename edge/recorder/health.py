@@ -3,7 +3,7 @@ and the judgement of them over time.
 
 Pure; `capture/look.py` brings the pictures and the sound. No picture outlives its measure: what is kept of it are a
 mean, an amount of outline and a checksum a tile. A thread of `look` calls `Judge`. Without numpy: twenty small pictures
-a minute cost less in plain Python than numpy and its threads cost to start, and it is 25 MB.
+a minute cost less in plain Python than numpy and its thread cost to start.
 
 What can be told apart, and what cannot:
 - light without outlines is something before the lens, or a light into it: always a fault

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,18 +28,6 @@ class Truth:
 
     def first_not_before(self, at_ns: int) -> int:
         return -(-(at_ns - self.zero_ns) * self.fps // SECOND)
-
-
-def objections(path: Path, *, is_steady: bool = True) -> str:
-    """What ffmpeg complains about when it plays the whole file.
-
-    `is_steady`: else pictures may come at any distance, which only ffmpeg's null output, with its ticks as long as
-    a picture, would take for two at the same time.
-    """
-    ticks = [] if is_steady else ["-enc_time_base:v", "1:90000"]
-    command = ["ffmpeg", "-v", "error", "-xerror", "-i", str(path), *ticks, "-f", "null", "-"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    return done.stdout + done.stderr + (f"exit {done.returncode}" if done.returncode else "")
 
 
 def is_forgetting(line: str, video: Video) -> bool:

@@ -14,16 +14,10 @@ from edge.clock import MILLISECOND, SECOND
 from edge.packet import Track
 from tests.fixtures import real_footage
 from tests.fixtures.room import Audio, Video, read_ticks
-from tests.recorder.clips import (
-    Truth,
-    assert_every_picture,
-    assert_sound_beside_picture,
-    is_forgetting,
-    key_indices,
-    objections,
-)
+from tests.recorder.clips import Truth, assert_every_picture, assert_sound_beside_picture, is_forgetting, key_indices
 from tests.recorder.conftest import Rooms
 from tests.recorder.streams import IS_LONG, START_NS, Session, Windowed, recording
+from tests.support.evidence import decoding_errors
 
 ROOM = Truth(zero_ns=START_NS, fps=25, count=200)
 REORDER_S = 0.32  # up to four B-frames, the picture that they wait for, and what the recording leads by
@@ -64,7 +58,7 @@ def test_a_press_at_any_moment_keeps_every_picture_from_the_promise_to_the_end(
         floor_ns = pressed_ns - session.promise_ns
         first = min(index for index in key_indices(session.seen, ROOM) if ROOM.time_ns(index) >= floor_ns)
         frames = assert_every_picture(path, ROOM, first=first, until_ns=until_ns, reorder_s=reorder_s)
-        assert [line for line in objections(path).splitlines() if not is_forgetting(line, video)] == []
+        assert [line for line in decoding_errors(path).splitlines() if not is_forgetting(line, video)] == []
         assert facts.picture_frames == len(frames)
         assert facts.pre_roll_delivered_ms == (pressed_ns - ROOM.time_ns(first)) // MILLISECOND
         assert (facts.picture_gaps_ms, facts.sound_gaps_ms, facts.frames_dropped) == ((), (), 0)
@@ -79,7 +73,7 @@ def test_a_press_right_after_the_start_keeps_all_there_was(rooms: Rooms, tmp_pat
     path, pressed_ns = tmp_path / "clip.mp4", START_NS + 500 * MILLISECOND
     session = Session([recording(rooms(video, "aac"))])
     facts = session.record(path, pressed_ns=pressed_ns, until_ns=pressed_ns + 2 * SECOND)
-    assert objections(path) == ""
+    assert decoding_errors(path) == ""
     assert facts.pre_roll_delivered_ms == (pressed_ns - session.seen[0].pts_ns) // MILLISECOND
     pictures = [packet for packet in session.seen if packet.track is Track.PICTURE]
     assert facts.picture_frames == sum(packet.dts_ns < pressed_ns + 2 * SECOND for packet in pictures)
@@ -115,7 +109,7 @@ def test_recordings_of_odd_lengths_and_rates_loop_without_a_seam(
             path, truth, first=first, until_ns=until_ns, reorder_s=REORDER_S if video == "h264-b" else 0
         )
         assert_sound_beside_picture(path, truth, first=first, until_ns=until_ns, has_seam=True)
-        assert objections(path) == ""
+        assert decoding_errors(path) == ""
         assert (facts.picture_gaps_ms, facts.frames_dropped) == ((), 0)
 
 
@@ -138,7 +132,7 @@ def test_a_microphone_of_its_own_may_fail_and_what_is_heard_stays_beside_the_pic
     microphone = Windowed(recording(rooms("h264", "aac"), [Track.SOUND]), silent=MICROPHONES[habit])
     session = Session([recording(rooms(video, "aac"), [Track.PICTURE]), microphone])
     facts = session.record(path, pressed_ns=pressed_ns, until_ns=until_ns)
-    assert objections(path) == ""
+    assert decoding_errors(path) == ""
     frames = assert_every_picture(path, ROOM, first=100, until_ns=until_ns, reorder_s=REORDER_S)
     assert facts.picture_frames == len(frames)
     start_s, end_s = 4.0, (until_ns - START_NS) / SECOND
@@ -153,7 +147,7 @@ def test_a_microphone_that_never_speaks_is_silence_from_beginning_to_end(rooms: 
     until_ns = pressed_ns + 2 * SECOND
     session = Session([recording(rooms("h264-b", "aac"), [Track.PICTURE])])
     facts = session.record(path, pressed_ns=pressed_ns, until_ns=until_ns)
-    assert objections(path) == ""
+    assert decoding_errors(path) == ""
     assert_every_picture(path, ROOM, first=100, until_ns=until_ns, reorder_s=REORDER_S)
     assert read_ticks(path) == []
     (gap,) = facts.sound_gaps_ms
@@ -167,7 +161,7 @@ def test_real_footage_loops_and_decodes(tmp_path: Path, name: str) -> None:
     path, pressed_ns = tmp_path / "clip.mp4", START_NS + 13 * SECOND
     until_ns = pressed_ns + 9 * SECOND
     facts = session.record(path, pressed_ns=pressed_ns, until_ns=until_ns)
-    assert objections(path) == ""
+    assert decoding_errors(path) == ""
     pictures = [packet for packet in session.seen if packet.track is Track.PICTURE]
     begun = [packet.pts_ns for packet in pictures if packet.is_key and packet.pts_ns >= pressed_ns - session.promise_ns]
     wanted = [packet for packet in pictures if packet.pts_ns >= min(begun) and packet.dts_ns < until_ns]

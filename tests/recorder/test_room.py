@@ -21,17 +21,11 @@ from edge.ports import Source
 from edge.recorder.capture.fixture import FixtureSource
 from edge.status import RecorderState
 from tests.fixtures.room import Audio, Video, read_frames
-from tests.recorder.clips import (
-    Truth,
-    assert_every_picture,
-    assert_sound_beside_picture,
-    is_forgetting,
-    key_indices,
-    objections,
-)
+from tests.recorder.clips import Truth, assert_every_picture, assert_sound_beside_picture, is_forgetting, key_indices
 from tests.recorder.conftest import Rooms
 from tests.recorder.room import Breakable, TestRoom, from_openers
 from tests.recorder.streams import BOTH, IS_LONG, Windowed
+from tests.support.evidence import decoding_errors
 
 FORMS: list[tuple[Video, Audio | None]] = [
     ("h264", "aac"),
@@ -130,7 +124,7 @@ def test_a_press_keeps_every_picture_and_its_sound(
     takes: dict[tuple[str, float], Take], video: Video, audio: Audio | None, share: float
 ) -> None:
     take = takes[video, share]
-    assert [line for line in objections(take.path).splitlines() if not is_forgetting(line, video)] == []
+    assert [line for line in decoding_errors(take.path).splitlines() if not is_forgetting(line, video)] == []
     reorder_s = REORDER_S if video in {"h264-b", "h264-open"} else 0
     frames = assert_every_picture(take.path, take.truth, first=take.first, until_ns=take.until_ns, reorder_s=reorder_s)
     assert take.facts.picture_frames == len(frames)
@@ -148,7 +142,7 @@ def test_a_press_keeps_every_picture_and_its_sound(
 @pytest.mark.parametrize("habit", MICROPHONES)
 def test_a_failing_microphone_costs_no_picture_and_is_told(takes: dict[tuple[str, float], Take], habit: str) -> None:
     take = takes[habit, MICROPHONE_SHARE]
-    assert objections(take.path) == ""
+    assert decoding_errors(take.path) == ""
     assert_every_picture(take.path, take.truth, first=take.first, until_ns=take.until_ns, reorder_s=REORDER_S)
     heard = [packet for packet in take.seen if packet.track is Track.SOUND]
     gaps = missing(heard, take.truth.time_ns(take.first), take.until_ns)
@@ -209,7 +203,7 @@ def test_a_camera_that_is_lost_in_a_clip_is_opened_again_and_the_gap_is_told(cam
         path, facts = room.clip_file(clip), room.facts(clip)
         pictures = room.ring.pictures()
     assert camera.opened == 2
-    assert objections(path, is_steady=False) == ""
+    assert decoding_errors(path, is_steady=False) == ""
     frames = read_frames(path)
     assert facts.picture_frames == len(frames)
     seam = next(at for at in range(1, len(pictures)) if pictures[at].generation != pictures[at - 1].generation)
@@ -249,7 +243,7 @@ def test_a_camera_that_hangs_is_shown_and_replaced_and_the_picture_goes_on(camer
         room.reset()
         (clip,) = room.wait_closed()
         path, facts, pictures = room.clip_file(clip), room.facts(clip), room.ring.pictures()
-    assert objections(path, is_steady=False) == ""
+    assert decoding_errors(path, is_steady=False) == ""
     assert len(facts.picture_gaps_ms) == 1
     assert facts.picture_gaps_ms[0][1] > 7_000
     assert len({packet.generation for packet in pictures}) == 2, "what comes after the gap is told apart"
@@ -291,7 +285,7 @@ def test_another_form_of_picture_ends_the_clip_and_a_second_one_goes_on(
         facts = [room.facts(clip) for clip in (first, second)]
         births = [room.keeper.births[clip] for clip in (first, second)]
         large = [packet for packet in room.ring.pictures() if packet.format.width == 640]
-    assert [objections(path, is_steady=False) for path in paths] == ["", ""]
+    assert [decoding_errors(path, is_steady=False) for path in paths] == ["", ""]
     assert [each.ended_by for each in facts] == ["source-changed", "until"]
     assert [each.picture for each in facts] == ["h264 320x180", "h264 640x360"]
     assert {birth.incident for birth in births} == {incident.id}
@@ -322,7 +316,7 @@ def test_a_vault_that_is_away_in_the_middle_of_a_clip_costs_no_picture(rooms: Ro
     first = min(key for key in key_indices(seen, truth) if truth.time_ns(key) >= incident.pressed_ns - 2 * SECOND)
     assert_every_picture(path, truth, first=first, until_ns=incident.until_ns)
     assert_sound_beside_picture(path, truth, first=first, until_ns=incident.until_ns)
-    assert objections(path) == ""
+    assert decoding_errors(path) == ""
     assert (facts.picture_gaps_ms, facts.sound_gaps_ms, facts.frames_dropped) == ((), (), 0)
 
 
@@ -350,7 +344,7 @@ def test_a_vault_that_is_away_too_long_keeps_the_first_and_tells_the_gap(rooms: 
         room.keeper.is_away = False
         (clip,) = room.wait_closed()
         path, facts = room.clip_file(clip), room.facts(clip)
-    assert objections(path) == ""
+    assert decoding_errors(path) == ""
     frames = read_frames(path)
     numbers = [(after.number - before.number) % 200 for before, after in pairwise(frames)]
     holes = [step for step in numbers if step != 1]
@@ -378,7 +372,7 @@ def test_a_clip_whose_beginning_finds_no_room_still_plays(rooms: Rooms, tmp_path
             whole = sum(segment.media_until_ms <= gap_ms for segment, _ in room.segments(clip))
             path = tmp_path / f"{clip}-to-its-gap.mp4"
             path.write_bytes(room.opened(clip, upto=whole))
-            assert objections(path) == ""
+            assert decoding_errors(path) == ""
             assert read_frames(path)
 
 
@@ -400,7 +394,7 @@ def test_every_segment_opens_alone_with_the_stock_age_tool(rooms: Rooms, tmp_pat
             opened += plain
             beginning = tmp_path / f"until-{number}.mp4"
             beginning.write_bytes(opened)
-            assert objections(beginning) == "", "it plays up to each cut"
+            assert decoding_errors(beginning) == "", "it plays up to each cut"
         assert opened == whole
         reached = [segment.media_until_ms for segment, _ in room.segments(clip)]
         assert reached == sorted(reached)
@@ -426,7 +420,7 @@ def test_privacy_in_a_clip_cuts_it_and_keeps_it_and_the_ring_is_zero(rooms: Room
         assert all(bytes(chunk.view) == bytes(chunk.size) for chunk in chunks)
         assert not room.recorder.report().is_camera_on
     assert facts.ended_by == "private"
-    assert objections(path) == ""
+    assert decoding_errors(path) == ""
     assert seen[-1].arrival_ns < wanted_ns + 300 * MILLISECOND
     frames = read_frames(path)
     assert facts.picture_frames == len(frames)
@@ -469,7 +463,7 @@ def test_an_incident_that_goes_on_after_its_clip_makes_another_without_a_gap(roo
         clips = room.wait_closed(2)
         truth, seen, paths = room.truth, room.ring.seen, [room.clip_file(clip) for clip in clips]
         assert {birth.incident for birth in room.keeper.births.values()} == {incident.id}
-    assert [objections(path) for path in paths] == ["", ""]
+    assert [decoding_errors(path) for path in paths] == ["", ""]
     first = max(key for key in key_indices(seen, truth) if truth.time_ns(key) < incident.until_ns)
     assert_every_picture(paths[1], truth, first=first, until_ns=after.until_ns)
 
@@ -482,7 +476,7 @@ def test_stopping_in_a_clip_closes_it(rooms: Rooms, tmp_path: Path) -> None:
         room.stop()
         (clip,) = room.keeper.closed
         assert room.facts(clip).ended_by == "stop"
-        assert objections(room.clip_file(clip)) == ""
+        assert decoding_errors(room.clip_file(clip)) == ""
         assert room.ring.is_wiped
         assert (room.ring._rooms, room.ring._spare) == ([], [])
 
@@ -498,7 +492,7 @@ def test_from_the_press_holds_nothing_of_the_past(rooms: Rooms, tmp_path: Path) 
         assert room.ring.is_wiped
         path, facts, truth = room.clip_file(clip), room.facts(clip), room.truth
     assert facts.pre_roll_delivered_ms == facts.pre_roll_asked_ms == 0
-    assert objections(path) == ""
+    assert decoding_errors(path) == ""
     assert_every_picture(path, truth, first=0, until_ns=incident.until_ns)
     assert truth.zero_ns >= incident.pressed_ns
 
@@ -516,7 +510,7 @@ def test_a_microphone_from_the_press_hears_nothing_before_it(rooms: Rooms, tmp_p
         facts, path = room.facts(clip), room.clip_file(clip)
         heard = [packet.pts_ns for packet in room.ring.seen if packet.track is Track.SOUND]
         held = room.ring.cursor().read(patience_s=0, limit_bytes=1 << 30)
-    assert objections(path) == ""
+    assert decoding_errors(path) == ""
     assert min(heard) >= incident.pressed_ns - 5 * MILLISECOND
     ((start, length), *rest) = facts.sound_gaps_ms
     assert (start, rest) == (0, [])
@@ -548,7 +542,7 @@ def test_a_clip_goes_on_to_its_end_without_a_panel_and_then_the_ring_is_wiped(ro
         path, truth, seen = room.clip_file(clip), room.truth, room.ring.seen
     first = min(key for key in key_indices(seen, truth) if truth.time_ns(key) >= incident.pressed_ns - 2 * SECOND)
     assert_every_picture(path, truth, first=first, until_ns=incident.until_ns)
-    assert objections(path) == ""
+    assert decoding_errors(path) == ""
 
 
 def test_what_happened_at_the_panel_reaches_the_vault_once(rooms: Rooms, tmp_path: Path) -> None:

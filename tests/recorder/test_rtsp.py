@@ -29,11 +29,12 @@ from edge.recorder.capture.timestamps import Timeline
 from edge.recorder.ring import Ring
 from service.faults import known_codes
 from tests.fixtures.room import Audio, Video, av_offsets, read_frames
-from tests.recorder.clips import is_forgetting, objections
+from tests.recorder.clips import is_forgetting
 from tests.recorder.conftest import Rooms
 from tests.recorder.room import TestRoom
 from tests.recorder.streams import BOTH
 from tests.recorder.test_sources import has_parameters
+from tests.support.evidence import decoding_errors
 from tests.support.processes import CLOCK, free_port, until
 from tests.support.rtsp_server import RtspServer, why_not
 
@@ -177,7 +178,7 @@ def test_a_press_keeps_every_picture_and_its_sound(going_on: dict[str, Future[ob
     take, form = going_on[name].result(), FORMS[name]
     assert isinstance(take, Take)
     assert [
-        line for line in objections(take.path, is_steady=False).splitlines() if not is_forgetting(line, form.video)
+        line for line in decoding_errors(take.path, is_steady=False).splitlines() if not is_forgetting(line, form.video)
     ] == []
     # Each at its time: the camera's picture of that number, where it was placed on the room's clock. Behind the end
     # come only those that others needed.
@@ -203,7 +204,7 @@ def test_a_press_keeps_every_picture_and_its_sound(going_on: dict[str, Future[ob
 def test_a_camera_that_is_replugged_in_a_clip_leaves_a_gap_that_is_told(going_on: dict[str, Future[object]]) -> None:
     take = going_on["broken"].result()
     assert isinstance(take, Broken)
-    assert objections(take.path, is_steady=False) == ""
+    assert decoding_errors(take.path, is_steady=False) == ""
     frames = read_frames(take.path)
     steps = [(before, after) for before, after in pairwise(frames) if (after.number - before.number) % 200 != 1]
     ((before, after),) = steps

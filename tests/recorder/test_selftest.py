@@ -27,9 +27,10 @@ from edge.recorder.seal import Sealer
 from edge.recorder.selftest import AGAIN_NS, EVERY_NS, FIRST_S, LATER_NS, SelfTest
 from edge.recorder.vault_link import VaultLink
 from edge.wire import listen, receive_frame, send_frame
-from tests.recorder.clips import assert_every_picture, assert_sound_beside_picture, key_indices, objections
+from tests.recorder.clips import assert_every_picture, assert_sound_beside_picture, key_indices
 from tests.recorder.conftest import Rooms
 from tests.recorder.room import PATIENCE_S, TestRoom
+from tests.support.evidence import decoding_errors
 from tests.support.processes import memory_folder
 from tests.vault.support import SimClock, config
 
@@ -454,7 +455,7 @@ def test_a_press_in_the_middle_of_a_test_makes_a_whole_and_exact_clip(rooms: Roo
         first = min(index for index in key_indices(room.ring.seen, room.truth) if room.truth.time_ns(index) >= floor_ns)
         assert_every_picture(path, room.truth, first=first, until_ns=incident.until_ns)
         assert_sound_beside_picture(path, room.truth, first=first, until_ns=incident.until_ns)
-        assert objections(path) == ""
+        assert decoding_errors(path) == ""
         facts = room.facts(clip)
         assert (facts.picture_gaps_ms, facts.sound_gaps_ms, facts.frames_dropped) == ((), (), 0)
         bench.clock.advance(LATER_NS)

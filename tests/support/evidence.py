@@ -52,15 +52,16 @@ def streams(path: Path) -> dict[str, str]:
     return {stream["codec_type"]: stream["codec_name"] for stream in json.loads(done.stdout)["streams"]}
 
 
-def decoding_errors(path: Path) -> str:
-    """What `ffmpeg` says while it decodes every picture and sample; nothing, when all is well.
+def decoding_errors(path: Path, *, is_steady: bool = True) -> str:
+    """What ffmpeg says while it plays every picture and sample; nothing, when all is well.
 
-    In ticks of the clip's own clock: in the null output's, as long as a picture, two that a camera gave together are one time.
+    `is_steady`: else pictures may come at any distance, which only ffmpeg's null output, with its ticks as long as
+    a picture, would take for two at the same time.
     """
-    ticks = ["-enc_time_base:v", "1:90000"]
-    command = ["ffmpeg", "-v", "error", "-nostdin", "-i", str(path), *ticks, "-f", "null", "-"]
-    done = subprocess.run(command, capture_output=True, check=False)
-    return done.stderr.decode() or ("" if done.returncode == 0 else f"exit {done.returncode}")
+    ticks = [] if is_steady else ["-enc_time_base:v", "1:90000"]
+    command = ["ffmpeg", "-v", "error", "-xerror", "-nostdin", "-i", str(path), *ticks, "-f", "null", "-"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return done.stderr or (f"exit {done.returncode}" if done.returncode else "")
 
 
 def dominant_hz(path: Path) -> float:

@@ -12,8 +12,7 @@ from typing import Final
 from edge.clock import MILLISECOND
 from edge.ports import Clock
 
-# Two in five pictures more than a tenth of a second would gather, for half of the wakings; well below what `Timeline`
-# takes for a clock that stalls, and what a camera's own buffer holds.
+# Five wakings a second; a tenth of what `Timeline` takes for a clock that stalls.
 GATHER_NS: Final = 200 * MILLISECOND
 
 
