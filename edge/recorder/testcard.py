@@ -19,6 +19,7 @@ import av
 from edge.clock import SECOND
 from edge.errors import BadSource
 from edge.packet import Format, Packet, Track
+from edge.recorder import nal
 
 if TYPE_CHECKING:
     from av.video.codeccontext import VideoCodecContext
@@ -71,7 +72,7 @@ def draw(codes: Sequence[str], *, start_ns: int) -> Iterator[Packet]:
                 yield Packet(
                     track=Track.PICTURE,
                     format=FORMAT,
-                    data=bytes(packet),
+                    data=nal.to_sized(bytes(packet)),
                     pts_ns=at_ns,
                     dts_ns=at_ns,
                     duration_ns=SECOND // FPS,

@@ -18,6 +18,7 @@ from edge.errors import SourceLost
 from edge.messages import ClipFacts
 from edge.packet import SOUND, Format, Packet, RawPacket, Track
 from edge.ports import Source
+from edge.recorder import nal
 from edge.recorder.capture.encode import silence
 from edge.recorder.capture.fixture import FixtureSource
 from edge.recorder.capture.timestamps import Timeline
@@ -59,7 +60,7 @@ class SimClock:
 def packet(
     at_ns: int,
     *,
-    data: bytes = b"picture",
+    data: bytes = b"\x00\x00\x01picture",
     track: Track = Track.PICTURE,
     dts_ns: int | None = None,
     arrival_ns: int | None = None,
@@ -86,7 +87,7 @@ def raw(
     pts: int | None,
     arrival_ns: int,
     dts: int | None = None,
-    data: bytes = b"picture",
+    data: bytes = b"\x00\x00\x01picture",
     track: Track = Track.PICTURE,
     is_key: bool = True,
     tick: tuple[int, int] = (1, 1_000),
@@ -163,7 +164,7 @@ class Session:
         timeline = Timeline(1)
         while True:
             try:
-                placed = timeline.place(source.read())
+                placed = timeline.place(nal.held(source.read()))
             except SourceLost:
                 return
             if placed is not None:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-import av
 import pytest
 
 from edge.clock import MILLISECOND, SECOND
 from edge.packet import SOUND_FRAME, SOUND_RATE, Format, Packet, Track
-from edge.recorder.capture.encode import silence
 from edge.recorder.clip import Clip
-from edge.recorder.mux import Mux
 from tests.recorder.streams import H264, START_NS, packet
 
 PRESSED_NS = START_NS + 3 * SECOND
@@ -250,57 +246,6 @@ def test_sound_is_one_unbroken_row_with_silence_where_none_came() -> None:
         clip.facts(asked_ms=0, ended_by="until").sound_gaps_ms, [(0, 1_000), (2_000, 1_000)], strict=True
     ):
         assert told == pytest.approx(gap, abs=45)
-
-
-# --- the container --------------------------------------------------------------------------------------------------
-
-
-def demuxed(data: bytes, kind: str) -> list[tuple[int, bytes]]:
-    with av.open(io.BytesIO(data), mode="r") as container:
-        stream = container.streams.get({kind: 0})
-        return [(each.pts or 0, bytes(each)) for each in container.demux(stream) if each.size]
-
-
-JPEG = b"\xff\xd8\xff\xd9"
-
-
-def test_every_packet_keeps_its_time() -> None:
-    """`frag_every_frame` gave each packet the time of the one after it."""
-    mux = Mux(Format(codec="mjpeg", width=16, height=16), has_sound=True)
-    times_ms, made = [0, 40, 95, 120, 520, 530, 900, 940], b""
-    for number in range(50):
-        at_ms = number * SOUND_FRAME * 1000 // SOUND_RATE
-        while times_ms and times_ms[0] <= at_ms:
-            at_ns = times_ms.pop(0) * MILLISECOND
-            mux.put_picture(JPEG, pts_ns=at_ns, dts_ns=at_ns, duration_ns=MILLISECOND, is_key=True)
-            made += mux.take()
-        mux.put_sound(silence(), at=number * SOUND_FRAME)
-    mux.close()
-    made += mux.take()
-    assert [pts // 90 for pts, _ in demuxed(made, "video")] == [0, 40, 95, 120, 520, 530, 900, 940]
-    assert [pts for pts, _ in demuxed(made, "audio")] == [number * SOUND_FRAME for number in range(50)]
-
-
-def test_pictures_that_came_at_almost_the_same_moment_are_both_kept() -> None:
-    """A source without stamps is placed by arrival, and after a stall its packets arrive within microseconds."""
-    mux = Mux(Format(codec="mjpeg", width=16, height=16), has_sound=False)
-    for at_ns in (0, 40 * MILLISECOND, 40 * MILLISECOND + 1, 40 * MILLISECOND + 2, 80 * MILLISECOND):
-        mux.put_picture(JPEG, pts_ns=at_ns, dts_ns=at_ns, duration_ns=MILLISECOND, is_key=True)
-    mux.close()
-    times = [pts for pts, _ in demuxed(mux.take(), "video")]
-    assert len(times) == 5
-    assert times == sorted(set(times))
-    assert times[-1] == 7_200
-
-
-def test_what_was_taken_at_any_moment_is_a_playable_beginning() -> None:
-    mux, made = Mux(Format(codec="mjpeg", width=16, height=16), has_sound=False), b""
-    for number in range(20):
-        at_ns = number * 40 * MILLISECOND
-        mux.put_picture(JPEG, pts_ns=at_ns, dts_ns=at_ns, duration_ns=40 * MILLISECOND, is_key=True)
-        made += mux.take()
-        if number:
-            assert len(demuxed(made, "video")) >= number  # all but the newest
 
 
 def test_the_form_is_named_as_a_person_reads_it() -> None:

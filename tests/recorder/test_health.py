@@ -23,6 +23,7 @@ from edge.recorder.capture.encode import AacEncoder, PictureEncoder, silence
 from edge.recorder.capture.fixture import FixtureSource
 from edge.recorder.capture.look import Look, Round, see
 from edge.recorder.health import HEIGHT, WIDTH, Code, Judge, measure_picture, measure_sound
+from edge.recorder.nal import held, to_sized
 from edge.recorder.ring import Ring
 from edge.status import RecorderState, RecorderStatus
 from service.faults import known_codes
@@ -154,7 +155,7 @@ class Simulated:
         for made in self._encoder.encode(pixels, self.now_ns // 1000):
             assert made.is_key
             form = Format(codec="h264", width=SIZE[0], height=SIZE[1])
-            self.ring.append(packet(self.now_ns, data=made.data, picture=form), self.now_ns)
+            self.ring.append(packet(self.now_ns, data=to_sized(made.data), picture=form), self.now_ns)
 
     def _say(self, sound: list[bytes]) -> None:
         self._heard_ns = max(self._heard_ns, self.now_ns - 6 * SECOND // 5)  # more than a look takes in is not needed
@@ -322,7 +323,7 @@ def test_a_microphone_that_is_dead_or_too_loud_is_found_within_ten_seconds(name:
 @pytest.mark.parametrize("video", ["h264", "h264-b", "hevc", "mjpeg"])
 def test_every_form_of_picture_is_seen(rooms: Rooms, video: Video) -> None:
     source = FixtureSource(rooms(video, None), [Track.PICTURE], SystemClock())
-    raw = source.read()
+    raw = held(source.read())
     source.close()
     assert raw.is_key
     seen = see(packet(START_NS, data=raw.data, picture=raw.format))
@@ -351,8 +352,8 @@ def test_a_picture_that_was_looked_at_is_not_judged_twice() -> None:
     """A camera that stops is stale, not frozen: the newest picture in the ring stays the same one."""
     camera = Simulated(key_s=1.0)
     list(camera.until(5, talk))
-    held = camera.ring.newest_key()
-    assert held is not None
+    newest = camera.ring.newest_key()
+    assert newest is not None
     assert [camera.round.look() for _ in range(5)] == [()] * 5
     assert not camera.round._judge.is_in_doubt
 

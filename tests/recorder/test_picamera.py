@@ -31,6 +31,7 @@ from edge.recorder.capture.sources import sources
 from edge.recorder.capture.supervise import STALE_NS, Capture
 from edge.recorder.capture.timestamps import Timeline
 from edge.recorder.mux import Mux
+from edge.recorder.nal import held
 from edge.recorder.ring import Ring
 from tests.recorder.streams import IS_LONG, START_NS, SimClock
 from tests.support.cameras import ROOT, Pixels, drawn, jpeg
@@ -67,7 +68,7 @@ def decoded(packets: Sequence[RawPacket]) -> list[Pixels]:
     for packet in packets:
         at_ns = ((packet.pts or 0) - zero_us) * 1000
         duration_ns = packet.duration * 1000
-        mux.put_picture(packet.data, pts_ns=at_ns, dts_ns=at_ns, duration_ns=duration_ns, is_key=packet.is_key)
+        mux.put_picture(held(packet).data, pts_ns=at_ns, dts_ns=at_ns, duration_ns=duration_ns, is_key=packet.is_key)
     mux.close()
     with av.open(io.BytesIO(mux.take()), mode="r") as clip:
         return [frame.to_ndarray(format="bgr24").astype(np.uint8) for frame in clip.decode(video=0)]

@@ -11,6 +11,7 @@ import pytest
 
 from edge.errors import Refused
 from edge.messages import Segment
+from edge.packet import Format
 from edge.recorder.capture.encode import Encoded, EncodedPicture
 from edge.recorder.capture.fixture import _Piece
 from edge.recorder.memory import CHUNK, Chunk
@@ -72,7 +73,7 @@ def shown() -> list[object]:
     ring.append(packet(START_NS, data=FOOTAGE), START_NS)
     chunk = Chunk()
     chunk.view[: len(FOOTAGE)] = FOOTAGE
-    mux = Mux(H264, has_sound=False)
+    mux = Mux(Format(codec="mjpeg", width=16, height=16), has_sound=False)
     mux.put_picture(FOOTAGE, pts_ns=0, dts_ns=0, duration_ns=1, is_key=True)
     track = SoundTrack(0, FOOTAGE)
     made = packet(START_NS, data=FOOTAGE)
@@ -87,7 +88,8 @@ def shown() -> list[object]:
         *ring._tracks.values(),
         chunk,
         mux,
-        mux._sink,
+        mux._picture,
+        mux._picture._held,
         track,
         track.reach(10**9),
         Placed(data=FOOTAGE, at=0),

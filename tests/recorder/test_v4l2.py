@@ -30,6 +30,7 @@ from edge.recorder.capture.supervise import Capture
 from edge.recorder.capture.timestamps import Timeline
 from edge.recorder.capture.v4l2 import Newest, V4l2Camera
 from edge.recorder.mux import Mux
+from edge.recorder.nal import held
 from edge.recorder.ring import Ring
 from tests.recorder.streams import START_NS, SimClock
 from tests.support.cameras import (
@@ -84,7 +85,7 @@ def pixels_of(data: bytes) -> Pixels:
 
 def placed(packets: Sequence[RawPacket]) -> tuple[list[Packet], Timeline]:
     timeline = Timeline(1)
-    return [found for packet in packets if (found := timeline.place(packet)) is not None], timeline
+    return [found for packet in packets if (found := timeline.place(held(packet))) is not None], timeline
 
 
 def decoded(packets: Sequence[RawPacket]) -> list[Pixels]:
