@@ -107,16 +107,18 @@ def receive_frame(sock: socket.socket) -> tuple[bytes, memoryview] | None:
 
 
 def _receive(sock: socket.socket, count: int, *, may_end: bool = False) -> memoryview:
-    view, have = memoryview(bytearray(count)), 0
+    parts: list[bytes] = []  # one, but where a signal came in between: a buffer to fill would be zeroed first
+    have = 0
     while have < count:
         with _in_time():
-            got = sock.recv_into(view[have:], 0, socket.MSG_WAITALL)
-        if not got:
+            part = sock.recv(count - have, socket.MSG_WAITALL)
+        if not part:
             if may_end and not have:
-                return view[:0]
+                break
             raise BadMessage("the connection ended in the middle of a frame")
-        have += got
-    return view
+        parts.append(part)
+        have += len(part)
+    return memoryview(parts[0] if len(parts) == 1 else b"".join(parts))
 
 
 def peer_uid(sock: socket.socket) -> int:

@@ -107,10 +107,11 @@ def end(keeper: Keeper, number: str, state: Literal["complete", "interrupted"], 
             hashes = keeper.opened(number).hashes
             missing = [segment for segment in range(clip.segments) if segment not in hashes]
             if not missing:
-                _finish(keeper, clip, [hashes[segment] for segment in range(clip.segments)], state, facts)
+                _finish(keeper, clip, [hashes[segment].result() for segment in range(clip.segments)], state, facts)
                 return
         for segment in missing:
-            found = reading.hash_of(keeper.store.clip(number) / manifest.segment_name(segment))
+            found = keeper.hashing.submit(reading.hash_of, keeper.store.clip(number) / manifest.segment_name(segment))
+            found.result()
             with keeper.lock:
                 hashes[segment] = found
 
@@ -169,14 +170,13 @@ def _birth_record(keeper: Keeper, message: Birth, now: Now, continues: str | Non
 
 
 def _segment(keeper: Keeper, message: Segment, payload: bytes | memoryview, link: object) -> Answer:
-    sha256 = hashlib.sha256(payload).hexdigest()
     with keeper.lock:
         clip = keeper.clip(message.clip)
         if not 0 <= message.number <= min(clip.segments, _SEGMENT_LIMIT):
             # Final, because the recorder sends in order: what is missing before it will not come any more.
             return _refused(f"segment {message.number} of {clip.id}: {clip.segments} is the next")
         if message.number < clip.segments:
-            if _hash(keeper, clip.id, message.number)[0] != sha256:
+            if _hash(keeper, clip.id, message.number) != _hash_of(payload):
                 return _refused(f"segment {message.number} of {clip.id} is stored with other bytes")
             _attach(keeper, clip.id, link)
             return _DONE
@@ -186,7 +186,7 @@ def _segment(keeper: Keeper, message: Segment, payload: bytes | memoryview, link
         keeper.reserve.give(len(payload))
         clips.append(keeper.disk, keeper.store, clip.id, message.number, payload)
         _attach(keeper, clip.id, link)
-        keeper.opened(clip.id).hashes[message.number] = (sha256, len(payload))
+        keeper.opened(clip.id).hashes[message.number] = keeper.hashing.submit(_hash_of, payload)
         keeper.put(
             replace(
                 clip,
@@ -249,8 +249,12 @@ def _attach(keeper: Keeper, number: str, link: object) -> None:
 def _hash(keeper: Keeper, number: str, segment: int) -> tuple[str, int]:
     state = keeper.open_clips.get(number)
     if state is not None and segment in state.hashes:
-        return state.hashes[segment]
+        return state.hashes[segment].result()
     return reading.hash_of(keeper.store.clip(number) / manifest.segment_name(segment))
+
+
+def _hash_of(payload: bytes | memoryview) -> tuple[str, int]:
+    return hashlib.sha256(payload).hexdigest(), len(payload)
 
 
 def _reopened(keeper: Keeper, clip: Clip) -> Clip:

@@ -12,6 +12,7 @@ import contextlib
 import threading
 from collections import deque
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from operator import methodcaller
 from typing import Any, Final
@@ -20,6 +21,7 @@ from edge.clock import SECOND
 from edge.config import RETENTION_S
 from edge.durable import Disk
 from edge.errors import NoSuchClip, StoreError
+from edge.machine.priority import yield_to_others
 from edge.ports import Clock
 from edge.status import CLIPS_SHOWN, DeletedClip, LedgerStatus, VaultStatus
 from edge.vault import clips, recovery, retention, snapshot
@@ -56,7 +58,8 @@ class OpenClip:
 
     link: object | None  # the connection that writes it
     lost_ns: int  # since when there is none
-    hashes: dict[int, tuple[str, int]] = field(default_factory=dict)  # by number; those of before a restart are missing
+    # SHA-256 and size by number, made or being made; those of before a restart are missing.
+    hashes: dict[int, Future[tuple[str, int]]] = field(default_factory=dict)
 
     def give_up(self, now_ns: int) -> None:
         """Its recorder will not come back: the next tick closes it as interrupted."""
@@ -95,6 +98,9 @@ class Keeper:
         self.faults = faults
         self.watch = Watch(disk, store, clock)
         self.lock = threading.RLock()
+        # Beside all else and after it: nothing but the end of a clip waits for a hash. On a Pi 4, which has no
+        # instructions for it, one takes about as long as a card's writing.
+        self.hashing = ThreadPoolExecutor(1, thread_name_prefix="hashing", initializer=yield_to_others)
         self.store_lock = lock  # shared with the other enforcer; taken after `lock`
         self.open_clips: dict[str, OpenClip] = {}
         self.panel_events: dict[str, set[int]] = {}  # numbers that stand in the ledger, by run; `ingest` bounds it

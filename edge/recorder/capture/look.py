@@ -7,15 +7,16 @@ picture. What it decodes is measured and overwritten; only `health`'s numbers st
 from __future__ import annotations
 
 import ctypes
-import os
 import threading
 from typing import TYPE_CHECKING, Final, cast
 
 import av
 
 from edge.clock import SECOND
+from edge.machine.priority import yield_to_others
 from edge.packet import SOUND_RATE, Packet
 from edge.ports import Clock
+from edge.recorder import nal
 from edge.recorder.capture.encode import AAC_SPECIFIC
 from edge.recorder.health import HEIGHT, WIDTH, Ailment, Heard, Judge, Seen, measure_picture, measure_sound
 from edge.recorder.ring import Ring
@@ -31,7 +32,6 @@ EVERY_NS: Final = 3 * SECOND
 IN_DOUBT_NS: Final = 2 * SECOND
 _SOUNDS: Final = 49  # AAC packets: one second, and two for the decoder to run up
 _RUN_UP: Final = 2
-_NICENESS: Final = 10
 _STOP_S: Final = 1.0  # one decoding takes a tenth of it on a Pi
 _ASLEEP_NS: Final = 30 * SECOND  # ten looks
 
@@ -83,7 +83,7 @@ class _Eye:
         self._thread.join(_STOP_S)
 
     def _run(self) -> None:
-        _yield_to_others()
+        yield_to_others()
         pause_ns = EVERY_NS
         while not self._clock.sleep_until(self._clock.boot_ns() + pause_ns, self._stop):
             self.found = self._round.look()
@@ -127,8 +127,9 @@ def see(picture: Packet) -> Seen | None:
     decoder = cast("VideoCodecContext", av.CodecContext.create(picture.format.codec, "r"))
     decoder.thread_count = 1  # more would each hold back a picture
     try:
-        frames = [*decoder.decode(av.Packet(picture.data)), *decoder.decode(None)]
-    except av.error.FFmpegError:
+        shown = av.Packet(nal.shown(picture.data, picture.format.codec))
+        frames = [*decoder.decode(shown), *decoder.decode(None)]
+    except (av.error.FFmpegError, ValueError):
         return None
     if not frames:
         return None
@@ -161,11 +162,3 @@ def _overwrite(frame: VideoFrame | AudioFrame) -> None:
     for plane in frame.planes:
         # In place: zeros to copy from would be fresh pages for each look.
         ctypes.memset(plane.buffer_ptr, 0, plane.buffer_size)
-
-
-def _yield_to_others() -> None:
-    """This thread alone: what is measured a moment later is measured all the same."""
-    try:
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
-    except OSError:
-        return  # a sandbox may forbid it; then it takes its turn, which is short
