@@ -20,9 +20,9 @@ _MCL_ONFAULT: Final = 4
 _PR_SET_DUMPABLE: Final = 4
 _M_TRIM_THRESHOLD: Final = -1  # <malloc.h>
 _M_MMAP_THRESHOLD: Final = -3
-# Bytes: a piece of the pre-roll is 2 MiB and the rest of a picture, and takes up to twice that while it is sealed.
-_REUSED: Final = 6 * 1024 * 1024
-_KEPT: Final = 16 * 1024 * 1024  # bytes
+# Bytes: a piece of the pre-roll is 4 MiB and the rest of a picture, and takes up to twice that while it is sealed.
+_REUSED: Final = 10 * 1024 * 1024
+_KEPT: Final = 24 * 1024 * 1024  # bytes
 _ZEROS: Final = memoryview(bytes(64 * 1024))  # a slice of it is no copy
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -69,7 +69,7 @@ class Chunk:
 class Heap:
     """This process's memory beside the ring: what passes through libraries on its way. Made once, before the first thread.
 
-    Freed buffers of up to 6 MiB, and 16 MiB of them, are used again until `give_back`. With glibc's own limits each piece
+    Freed buffers of up to 10 MiB, and 24 MiB of them, are used again until `give_back`. With glibc's own limits each piece
     of a clip and each decoded picture got fresh pages from the kernel: 11,000 of them for a pre-roll of 15 MB, a third of
     the time that sealing it took.
     """

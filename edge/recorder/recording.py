@@ -25,9 +25,11 @@ from edge.status import ClipProgress
 _log = logging.getLogger(__name__)
 
 # The pre-roll is cut into pieces, so that the vault writes one while the next is sealed: a third of what is left each
-# time, for each costs the disk two waits, and the last one is what the end waits for.
+# time, for each costs the disk two waits, and the last one is what the end waits for. While the vault is behind, a
+# piece is as large as what waits before it: few large ones let it catch up.
 _SMALLEST: Final = 1024 * 1024  # bytes
-_LARGEST: Final = 2 * 1024 * 1024
+_USUAL: Final = 2 * 1024 * 1024
+_LARGEST: Final = 4 * 1024 * 1024
 _BEGINNING: Final = 16 * 1024 * 1024  # bytes of a clip's beginning that wait in RAM for room in the outbox
 _SEGMENT_NS: Final = SECOND  # R17: with the sound's patience and one picture held back, less than 2 s at risk
 _READ_PATIENCE_S: Final = 0.1
@@ -169,7 +171,7 @@ class Recording:
         is_behind = True  # what was held at the press is not read through yet
         while True:
             patience_s = 0.0 if is_behind or self._cut_now.is_set() else _READ_PATIENCE_S
-            packets = cursor.read(patience_s=patience_s, limit_bytes=_piece(left))
+            packets = cursor.read(patience_s=patience_s, limit_bytes=_piece(left, self._outbox.waiting_bytes))
             left -= sum(len(packet.data) for packet in packets)
             if cursor.lapped:
                 self._clip.lost(cursor.lapped)
@@ -249,9 +251,9 @@ class Recording:
         return self._outbox.put(Parcel(message=message, payload=payload, on_safe=on_safe))
 
 
-def _piece(left: int) -> int:
-    """How many bytes to take next, of so many that were held at the press and are not read yet."""
-    return min(max(_SMALLEST, left // 3), _LARGEST)
+def _piece(left: int, waiting: int) -> int:
+    """How many bytes to take next: of so many held at the press and not read yet, while so many sealed ones wait."""
+    return min(max(_SMALLEST, min(left // 3, _USUAL), waiting), _LARGEST)
 
 
 def new_clip_id(pressed_wall_ns: int) -> str:

@@ -21,7 +21,7 @@ from edge.demo.folder import RING_S
 from edge.messages import Mode
 from edge.status import PanelStatus, RecorderState, RecorderStatus
 from tests.bench.many import measure
-from tests.bench.rig import Used, WantingPanel, rss_mb, used_by
+from tests.bench.rig import Used, WantingPanel, have_memory_backed, rss_mb, used_by
 from tests.bench.telling import press_to_told
 from tests.fixtures.room import write_room
 from tests.support.processes import CLOCK, Room, free_port, until
@@ -193,6 +193,7 @@ def _press_to_safe(video: Path, ram: Path, disk: Path, *, held_s: int, times: in
     delivered_s = 0.0
     with room.process("keep"), room.process("record"):
         until(lambda: _held_s(room) >= held_s - 2.1, patience_s=held_s + 20, every_s=0.2)
+        have_memory_backed()
         for turn in range(times):
             CLOCK.sleep(turn * 0.013)  # at any moment between two pictures
             incident = panel.press()
