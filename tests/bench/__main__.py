@@ -498,6 +498,7 @@ Python {platform.python_version()}, PyAV {av.__version__}, Linux {platform.relea
 
 The recording is a made room of 1080p25 at 4 Mbit/s (H.264, key frame every 2 s) with AAC. Alarm times are from the
 contact's edge to after the relay's pin is set, on the mock board: without the GPIO kernel driver and the relay itself.
+Before the presses to safe memory is touched once: a virtual machine's host may give each page only then (DESIGN.md, 80).
 """
 
 

@@ -41,26 +41,30 @@ def measure(room: Room, *, count: int, times: int) -> Many:
     """All of it, on a store made for it; medians of `times`."""
     store = Store(root=room.config.paths.store)
     make_many(store, CLOCK, count)
-    started_lost_s, _ = _start(room)
+    starts_lost_s = [_without_catalog(store, lambda: _start(room)[0]) for _ in range(times)]
     starts_s, lists_s = zip(*(_start(room) for _ in range(times)), strict=True)
     purges_s = [_took_s(lambda: _purged(room)) for _ in range(times)]
     recoveries_s = [_took_s(lambda: open_keeper(room.config, CLOCK, Disk(), None).stop()) for _ in range(times)]
     purgings_s = [_took_s(lambda: purge(room.config, clock=CLOCK)) for _ in range(times)]
-    store.catalog.unlink()
-    purge_lost_s = _took_s(lambda: _purged(room))
+    purges_lost_s = [_without_catalog(store, lambda: _took_s(lambda: _purged(room))) for _ in range(times)]
     pass_s, grown_mb = _passes(room.config)
     return Many(
         start_s=median(starts_s),
         recovery_s=median(recoveries_s),
-        start_lost_s=started_lost_s,
+        start_lost_s=median(starts_lost_s),
         purge_s=median(purges_s),
         purging_s=median(purgings_s),
-        purge_lost_s=purge_lost_s,
-        checks_s=_took_s(lambda: _check_all(store)),
+        purge_lost_s=median(purges_lost_s),
+        checks_s=median(_took_s(lambda: _check_all(store)) for _ in range(times)),
         list_s=median(lists_s),
         pass_s=pass_s,
         grown_mb=grown_mb,
     )
+
+
+def _without_catalog(store: Store, measured: Callable[[], float]) -> float:
+    store.catalog.unlink(missing_ok=True)
+    return measured()
 
 
 def _start(room: Room) -> tuple[float, float]:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
+
 from edge.clock import SECOND, SystemClock
 from edge.messages import Answer, Birth, Close, Segment, ToVault
 from edge.packet import Format
 from edge.recorder.mux import Mux
 from edge.recorder.outbox import Outbox, Parcel
+from edge.recorder.recording import _piece
 from tests.recorder.conftest import Rooms
 from tests.recorder.room import MemoryKeeper, TestRoom
 from tests.support.processes import until
@@ -110,6 +113,15 @@ def test_a_ring_that_is_too_small_is_a_fault_that_says_what_fits(rooms: Rooms, t
     with room:
         room.until(lambda: "ring-short" in faults(room))
         assert faults(room)["ring-short"].endswith("of 60 s fit in 8 MiB")
+
+
+@pytest.mark.parametrize(
+    ("left_mib", "waiting_mib", "piece_mib"), [(30, 0, 2), (4.5, 0, 1.5), (1, 0, 1), (30, 1, 2), (2, 3, 3), (30, 50, 4)]
+)
+def test_a_piece_of_the_pre_roll_grows_while_the_vault_is_behind(
+    left_mib: float, waiting_mib: float, piece_mib: float
+) -> None:
+    assert _piece(round(left_mib * 1024 * 1024), round(waiting_mib * 1024 * 1024)) == piece_mib * 1024 * 1024
 
 
 def birth(clip: str) -> Birth:
