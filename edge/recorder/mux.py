@@ -131,9 +131,13 @@ def _header(picture: Format, key: bytes, *, has_sound: bool) -> bytes:
 
 
 def _until_moof(mp4: bytes) -> bytes:
+    """Box by box. Raises ValueError when there is none."""
     at = 0
-    while mp4[at + 4 : at + 8] not in {b"moof", b""}:
-        at += int.from_bytes(mp4[at : at + 4], "big")
+    while mp4[at + 4 : at + 8] != b"moof":
+        size = int.from_bytes(mp4[at : at + 4], "big")
+        if not size:
+            raise ValueError("libav wrote no fragment after the header")
+        at += size
     return mp4[:at]
 
 

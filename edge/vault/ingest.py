@@ -7,6 +7,7 @@ Callers: the connections' threads (`answer`, `lost`), the vault's main thread by
 from __future__ import annotations
 
 import hashlib
+from concurrent.futures import Future
 from dataclasses import replace
 from typing import Final, Literal
 
@@ -38,6 +39,7 @@ from edge.vault.store import checked
 
 _SEGMENT_LIMIT: Final = 9999  # four digits keep `cat *.age` in order; a clip of 15 minutes has a tenth of it
 _RECORD_BYTES: Final = 512 * 1024  # more than a birth, or the manifest of a clip of full length
+_UNHASHED: Final = 8  # segments that may wait in RAM for their hash; beyond it the next one waits
 _RUNS_KEPT: Final = 64  # panel runs of one boot; beyond it the oldest is forgotten
 _EVENTS_KEPT: Final = 4096  # numbers of a run; the panel repeats its newest 64, so an older one was written
 
@@ -110,8 +112,8 @@ def end(keeper: Keeper, number: str, state: Literal["complete", "interrupted"], 
                 _finish(keeper, clip, [hashes[segment].result() for segment in range(clip.segments)], state, facts)
                 return
         for segment in missing:
-            found = keeper.hashing.submit(reading.hash_of, keeper.store.clip(number) / manifest.segment_name(segment))
-            found.result()
+            found: Future[tuple[str, int]] = Future()
+            found.set_result(reading.hash_of(keeper.store.clip(number) / manifest.segment_name(segment)))
             with keeper.lock:
                 hashes[segment] = found
 
@@ -186,7 +188,10 @@ def _segment(keeper: Keeper, message: Segment, payload: bytes | memoryview, link
         keeper.reserve.give(len(payload))
         clips.append(keeper.disk, keeper.store, clip.id, message.number, payload)
         _attach(keeper, clip.id, link)
-        keeper.opened(clip.id).hashes[message.number] = keeper.hashing.submit(_hash_of, payload)
+        hashes = keeper.opened(clip.id).hashes
+        if (earlier := hashes.get(message.number - _UNHASHED)) is not None:
+            earlier.result()
+        hashes[message.number] = keeper.hashing.submit(_hash_of, payload)
         keeper.put(
             replace(
                 clip,

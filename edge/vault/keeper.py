@@ -98,8 +98,7 @@ class Keeper:
         self.faults = faults
         self.watch = Watch(disk, store, clock)
         self.lock = threading.RLock()
-        # Beside all else and after it: nothing but the end of a clip waits for a hash. On a Pi 4, which has no
-        # instructions for it, one takes about as long as a card's writing.
+        # Beside all else and after it: only a resend, the end of a clip and `ingest`'s bound wait for a hash.
         self.hashing = ThreadPoolExecutor(1, thread_name_prefix="hashing", initializer=yield_to_others)
         self.store_lock = lock  # shared with the other enforcer; taken after `lock`
         self.open_clips: dict[str, OpenClip] = {}

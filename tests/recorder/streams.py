@@ -60,7 +60,7 @@ class SimClock:
 def packet(
     at_ns: int,
     *,
-    data: bytes = b"\x00\x00\x01picture",
+    data: bytes = b"picture",
     track: Track = Track.PICTURE,
     dts_ns: int | None = None,
     arrival_ns: int | None = None,

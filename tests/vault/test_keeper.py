@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -497,3 +498,21 @@ def test_a_vault_whose_passes_stopped_does_not_say_that_it_works(tmp_path: Path)
     assert passes.is_overdue(keeper)
     passes.tick(keeper)
     assert not passes.is_overdue(keeper)
+
+
+def test_no_more_than_eight_segments_wait_in_ram_for_their_hash(tmp_path: Path) -> None:
+    clock = SimClock()
+    keeper = open_keeper(tmp_path, clock)
+    recorder = Recorder(keeper)
+    recorder.must(birth(clock))
+    free = threading.Event()
+    keeper.hashing.submit(free.wait, 30.0)
+    for number in range(8):
+        recorder.must(segment(number), bytes([number]) * 100)
+    ninth = threading.Thread(target=lambda: recorder.must(segment(8), b"ninth"), daemon=True)
+    ninth.start()
+    ninth.join(0.2)
+    assert ninth.is_alive(), "it waits for the first one's hash"
+    free.set()
+    ninth.join(30.0)
+    assert keeper.clip(CLIP).segments == 9
