@@ -61,6 +61,8 @@ clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 	find edge service tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
+# The recorder writes no file, not even a compiled module: it would compile itself at each start.
 setup:
 	@scripts/system-packages
 	@scripts/venv
+	@$(BIN)/python -m compileall -q edge service

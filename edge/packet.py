@@ -27,8 +27,8 @@ class Format:
     """How a track is encoded. The adapters bring every source to one of these forms, so that the pieces of two
     connections fit together and a clip can start at any key frame:
 
-    picture  h264 or hevc with the parameter sets in front of every key frame (as Annex B in a RawPacket, with each
-             unit's length in a Packet: `recorder/nal.py`), or mjpeg
+    picture  h264 or hevc with each unit's length (`recorder/nal.py`) and the parameter sets in front of every key
+             frame, or mjpeg
     sound    aac: AAC-LC, 48 kHz, mono, 1024 samples a packet
     """
 

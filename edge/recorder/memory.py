@@ -12,17 +12,14 @@ import os
 import resource
 from typing import Final
 
+from edge.machine import freed
+
 CHUNK: Final = 1024 * 1024  # bytes
 _MADV_WIPEONFORK: Final = 18  # <asm-generic/mman-common.h>; not in Python's mmap before 3.13
 _MCL_CURRENT: Final = 1
 _MCL_FUTURE: Final = 2
 _MCL_ONFAULT: Final = 4
 _PR_SET_DUMPABLE: Final = 4
-_M_TRIM_THRESHOLD: Final = -1  # <malloc.h>
-_M_MMAP_THRESHOLD: Final = -3
-# Bytes: a piece of the pre-roll is 4 MiB and the rest of a picture, and takes up to twice that while it is sealed.
-_REUSED: Final = 10 * 1024 * 1024
-_KEPT: Final = 24 * 1024 * 1024  # bytes
 _ZEROS: Final = memoryview(bytes(64 * 1024))  # a slice of it is no copy
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -69,15 +66,13 @@ class Chunk:
 class Heap:
     """This process's memory beside the ring: what passes through libraries on its way. Made once, before the first thread.
 
-    Freed buffers of up to 10 MiB, and 24 MiB of them, are used again until `give_back`. With glibc's own limits each piece
-    of a clip and each decoded picture got fresh pages from the kernel: 11,000 of them for a pre-roll of 15 MB, a third of
-    the time that sealing it took.
+    What is freed is used again until `give_back`. Otherwise each piece of a clip and each decoded picture got fresh pages
+    from the kernel: 11,000 of them for a pre-roll of 15 MB, a third of the time that sealing it took.
     """
 
     def __init__(self) -> None:
         self.is_locked = False
-        _libc.mallopt(_M_MMAP_THRESHOLD, _REUSED)
-        _libc.mallopt(_M_TRIM_THRESHOLD, _KEPT)
+        freed.use_again()
 
     def lock(self) -> bool:
         """Keep all of this process out of swap, not the ring alone; False where that may not be done.

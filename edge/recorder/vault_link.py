@@ -16,6 +16,9 @@ from edge.wire import connect, receive_frame, send_frame
 
 # A write on a worn SD card can stall for seconds; past this the line is taken for dead and made anew.
 _PATIENCE_S: Final = 15.0
+# What the kernel may hold for the vault (as far as net.core.wmem_max lets it): with the usual 0.2 MB the two processes
+# wait for each other ten times a piece.
+_IN_BETWEEN: Final = 1024 * 1024  # bytes
 
 A = TypeVar("A", Answer, TrialAnswer)
 
@@ -45,7 +48,7 @@ class VaultLink:
 
     def _exchange(self, kind: type[A], message: ToVault | Trial, payload: bytes) -> tuple[A, memoryview]:
         try:
-            sock = self._sock = self._sock or connect(self._path, patience_s=self._patience_s)
+            sock = self._sock = self._sock or self._connected()
             send_frame(sock, encode(message), payload)
             frame = receive_frame(sock)
             if frame is None:
@@ -54,6 +57,11 @@ class VaultLink:
         except (OSError, BadMessage) as err:
             self._hang_up()
             raise VaultAway(f"the vault does not answer: {err}") from err
+
+    def _connected(self) -> socket.socket:
+        sock = connect(self._path, patience_s=self._patience_s)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _IN_BETWEEN)
+        return sock
 
     def _hang_up(self) -> None:
         sock, self._sock = self._sock, None

@@ -20,6 +20,7 @@ from edge.clock import SECOND, SystemClock
 from edge.config import Config
 from edge.durable import Disk
 from edge.errors import BadMessage, Refused, StoreError
+from edge.machine import freed
 from edge.messages import (
     Answer,
     DrillMade,
@@ -59,6 +60,7 @@ Serve = Callable[[socket.socket], None]
 
 def run(config: Config, stop: threading.Event, *, clock: Clock | None = None, disk: Disk | None = None) -> None:
     """Keep until `stop`. Raises Refused with one line when the store or the sockets cannot be used."""
+    freed.use_again()  # a clip comes in pieces of megabytes
     clock = SystemClock() if clock is None else clock
     disk = Disk() if disk is None else disk
     with ExitStack() as stack:

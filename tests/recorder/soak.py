@@ -36,6 +36,7 @@ from edge.recorder.capture.supervise import Capture
 from edge.recorder.loop import Recorder
 from edge.recorder.memory import Heap
 from edge.recorder.mux import Mux
+from edge.recorder.nal import to_sized
 from edge.recorder.outbox import Outbox
 from edge.recorder.ring import Cursor, Ring
 from edge.recorder.seal import Sealer
@@ -416,7 +417,7 @@ def _pictures(second: int) -> list[tuple[bytes, bool]]:
         pixels = drawn(second * FPS + number, SIZE)
         frame = av.VideoFrame.from_ndarray(pixels, format="bgr24").reformat(format="yuv420p")
         frame.pts = number
-        made += [(bytes(packet), packet.is_keyframe) for packet in encoder.encode(frame)]
+        made += [(to_sized(bytes(packet)), packet.is_keyframe) for packet in encoder.encode(frame)]
     assert [is_key for _, is_key in made] == [True] + [False] * (FPS - 1)
     return made
 

@@ -18,7 +18,6 @@ from edge.errors import SourceLost
 from edge.messages import ClipFacts
 from edge.packet import SOUND, Format, Packet, RawPacket, Track
 from edge.ports import Source
-from edge.recorder import nal
 from edge.recorder.capture.encode import silence
 from edge.recorder.capture.fixture import FixtureSource
 from edge.recorder.capture.timestamps import Timeline
@@ -87,7 +86,7 @@ def raw(
     pts: int | None,
     arrival_ns: int,
     dts: int | None = None,
-    data: bytes = b"\x00\x00\x01picture",
+    data: bytes = b"\x00\x00\x00\x07picture",
     track: Track = Track.PICTURE,
     is_key: bool = True,
     tick: tuple[int, int] = (1, 1_000),
@@ -105,6 +104,15 @@ def raw(
         is_key=is_key,
         arrival_ns=arrival_ns,
     )
+
+
+def unit_kinds(picture: bytes, codec: str = "h264") -> list[int]:
+    """The kinds of a held picture's units, in their order."""
+    kinds, at = [], 0
+    while at < len(picture):
+        kinds.append(picture[at + 4] >> 1 & 63 if codec == "hevc" else picture[at + 4] & 31)
+        at += 4 + int.from_bytes(picture[at : at + 4], "big")
+    return kinds
 
 
 class Windowed:
@@ -164,7 +172,7 @@ class Session:
         timeline = Timeline(1)
         while True:
             try:
-                placed = timeline.place(nal.held(source.read()))
+                placed = timeline.place(source.read())
             except SourceLost:
                 return
             if placed is not None:

@@ -23,7 +23,7 @@ from edge.recorder.capture.encode import AacEncoder, PictureEncoder, silence
 from edge.recorder.capture.fixture import FixtureSource
 from edge.recorder.capture.look import Look, Round, see
 from edge.recorder.health import HEIGHT, WIDTH, Code, Judge, measure_picture, measure_sound
-from edge.recorder.nal import held, to_sized
+from edge.recorder.nal import to_sized
 from edge.recorder.ring import Ring
 from edge.status import RecorderState, RecorderStatus
 from service.faults import known_codes
@@ -323,7 +323,7 @@ def test_a_microphone_that_is_dead_or_too_loud_is_found_within_ten_seconds(name:
 @pytest.mark.parametrize("video", ["h264", "h264-b", "hevc", "mjpeg"])
 def test_every_form_of_picture_is_seen(rooms: Rooms, video: Video) -> None:
     source = FixtureSource(rooms(video, None), [Track.PICTURE], SystemClock())
-    raw = held(source.read())
+    raw = source.read()
     source.close()
     assert raw.is_key
     seen = see(packet(START_NS, data=raw.data, picture=raw.format))

@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.packet import SOUND, Format, Track
 from edge.recorder.capture.timestamps import Timeline
-from edge.recorder.nal import held, shown, to_annex_b, to_sized
+from edge.recorder.nal import is_sized, says_sized, shown, to_annex_b, to_sized
 from tests.recorder.streams import raw
 
 SHORT, LONG = b"\x00\x00\x01", b"\x00\x00\x00\x01"
@@ -31,19 +30,40 @@ def test_what_stands_before_the_first_start_code_is_no_unit() -> None:
 
 
 def test_a_picture_without_any_unit_is_not_held() -> None:
-    noise = held(raw(pts=0, arrival_ns=0, data=b"noise from the network"))
-    assert noise.data == b""
-    assert Timeline(1).place(noise) is None
+    noise = to_sized(b"noise from the network")
+    assert noise == b""
+    assert Timeline(1).place(raw(pts=0, arrival_ns=0, data=noise)) is None
 
 
-def test_what_has_no_units_stays_as_it_is() -> None:
-    jpeg = raw(pts=0, arrival_ns=0, data=b"\xff\xd8" + LONG + b"\xff\xd9")._replace(format=Format(codec="mjpeg"))
-    sound = jpeg._replace(track=Track.SOUND, format=SOUND)
-    assert (held(jpeg), held(sound)) == (jpeg, sound)
-    assert shown(jpeg.data, "mjpeg") == jpeg.data
+def test_what_has_no_units_is_shown_as_it_is() -> None:
+    assert shown(b"\xff\xd8" + LONG + b"\xff\xd9", "mjpeg") == b"\xff\xd8" + LONG + b"\xff\xd9"
 
 
 @pytest.mark.parametrize("sized", [b"\x00\x00\x00\x09\x65", b"\x00\x00\x00", b"\xff\xff\xff\xff\x65"])
 def test_lengths_that_do_not_fit_are_refused(sized: bytes) -> None:
     with pytest.raises(ValueError, match="longer than the picture"):
         to_annex_b(sized)
+    assert not is_sized(sized)
+
+
+@given(UNITS)
+def test_lengths_that_fit_are_known_as_such(units: list[bytes]) -> None:
+    assert is_sized(b"".join(len(unit).to_bytes(4, "big") + unit for unit in units))
+
+
+@pytest.mark.parametrize(
+    ("extradata", "codec", "is_said"),
+    [
+        ("0142c028ffe1", "h264", True),
+        ("0142c028fde1", "h264", False),  # lengths of two bytes
+        ("0142c028", "h264", False),
+        ("00000001674200", "h264", False),
+        ("", "h264", False),
+        ("01" + 20 * "00" + "0f", "hevc", True),
+        ("01" + 20 * "00" + "0d", "hevc", False),
+        ("01" + 20 * "00", "hevc", False),
+        ("ffffffffffff", "mjpeg", False),
+    ],
+)
+def test_a_file_says_whether_its_units_have_lengths_of_four_bytes(extradata: str, codec: str, is_said: bool) -> None:
+    assert says_sized(bytes.fromhex(extradata), codec) == is_said

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from edge.recorder.capture.parameters import ParameterSets, read_sequence
 from edge.recorder.capture.reorder import DecodingOrder
+from edge.recorder.nal import to_sized
 from tests.recorder.test_sources import has_parameters
 
 STEP = 3600
@@ -66,7 +67,7 @@ def test_a_key_picture_without_sets_gets_the_newest(codec: str) -> None:
     sets.learn(data)
     whole = sets.complete(bare)
     assert whole is not None
-    assert has_parameters(whole, "h264" if codec == "h264" else "hevc")
+    assert has_parameters(to_sized(whole), "h264" if codec == "h264" else "hevc")
     assert whole.endswith(bare)
     larger = ParameterSets(codec)
     larger.learn(stream(*STREAMS[1 if codec == "h264" else 9][:3]))

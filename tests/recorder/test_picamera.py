@@ -31,9 +31,8 @@ from edge.recorder.capture.sources import sources
 from edge.recorder.capture.supervise import STALE_NS, Capture
 from edge.recorder.capture.timestamps import Timeline
 from edge.recorder.mux import Mux
-from edge.recorder.nal import held
 from edge.recorder.ring import Ring
-from tests.recorder.streams import IS_LONG, START_NS, SimClock
+from tests.recorder.streams import IS_LONG, START_NS, SimClock, unit_kinds
 from tests.support.cameras import ROOT, Pixels, drawn, jpeg
 from tests.support.picameras import FPS, RIBBON, SIZE, USB, StandIn, read_some, room
 
@@ -57,10 +56,6 @@ def placed(packets: Sequence[RawPacket]) -> tuple[list[Packet], Timeline]:
     return [found for packet in packets if (found := timeline.place(packet)) is not None], timeline
 
 
-def units(data: bytes) -> list[int]:
-    return [unit[0] & 31 for unit in data.split(b"\x00\x00\x01")[1:] if unit]
-
-
 def decoded(packets: Sequence[RawPacket]) -> list[Pixels]:
     """What a player shows of a clip of these."""
     mux = Mux(packets[0].format, has_sound=False)
@@ -68,7 +63,7 @@ def decoded(packets: Sequence[RawPacket]) -> list[Pixels]:
     for packet in packets:
         at_ns = ((packet.pts or 0) - zero_us) * 1000
         duration_ns = packet.duration * 1000
-        mux.put_picture(held(packet).data, pts_ns=at_ns, dts_ns=at_ns, duration_ns=duration_ns, is_key=packet.is_key)
+        mux.put_picture(packet.data, pts_ns=at_ns, dts_ns=at_ns, duration_ns=duration_ns, is_key=packet.is_key)
     mux.close()
     with av.open(io.BytesIO(mux.take()), mode="r") as clip:
         return [frame.to_ndarray(format="bgr24").astype(np.uint8) for frame in clip.decode(video=0)]
@@ -145,7 +140,7 @@ def test_pictures_can_be_begun_at_each_second_and_are_dated_by_the_sensor(kind: 
     assert {packet.track for packet in packets} == {Track.PICTURE}
     keys = [number for number, packet in enumerate(packets) if packet.is_key]
     assert keys == list(range(0, 4 * fps, fps)), "a key picture each second"
-    assert all(units(packets[number].data)[:2] == [7, 8] for number in keys), "with its parameter sets in front"
+    assert all(unit_kinds(packets[number].data)[:2] == [7, 8] for number in keys), "with its parameter sets in front"
     assert all(after.pts > before.pts for before, after in pairwise(packets) if before.pts and after.pts), "no B-frames"
     found, timeline = placed(packets)
     assert (len(found), timeline.jumps, timeline.rejected) == (4 * fps, 0, 0)

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
+import av
 import pytest
 
 from edge.clock import MILLISECOND, SECOND, SystemClock
 from edge.errors import BadSource, SourceLost
 from edge.packet import SOUND, Packet, RawPacket, Track
+from edge.recorder import nal
 from edge.recorder.capture.fixture import FixtureSource, check_recording
 from edge.recorder.capture.sources import Sources
 from edge.recorder.capture.supervise import STALE_NS, Capture
@@ -18,7 +20,7 @@ from edge.recorder.ring import Ring
 from tests.fixtures.make_room import ROOM
 from tests.fixtures.room import Audio, Video, write_room
 from tests.recorder.conftest import Rooms
-from tests.recorder.streams import BOTH, START_NS, SimClock, raw, recording
+from tests.recorder.streams import BOTH, START_NS, SimClock, raw, recording, unit_kinds
 from tests.support.processes import until
 
 
@@ -124,15 +126,36 @@ def test_packets_come_at_their_moment_in_one_form_round_after_round(
         assert min(steps) > 10 * MILLISECOND
     if video in {"h264", "h264-b", "h264-open", "hevc"}:
         keys = [each.data for each in pictures if each.is_key]
-        assert all(data.startswith(b"\x00\x00\x00\x01") and has_parameters(data, video) for data in keys)
+        assert all(has_parameters(data, video) for data in keys)
+        assert all(nal.is_sized(each.data) for each in pictures)
 
 
 def has_parameters(data: bytes, video: Video) -> bool:
     """Parameter sets stand in front of the key picture, so that a clip can begin at it."""
-    kinds = [unit[0] for unit in data.replace(b"\x00\x00\x00\x01", b"\x00\x00\x01").split(b"\x00\x00\x01") if unit]
-    if video == "hevc":
-        return {32, 33, 34} <= {kind >> 1 & 63 for kind in kinds}
-    return {7, 8} <= {kind & 31 for kind in kinds}
+    return ({32, 33, 34} if video == "hevc" else {7, 8}) <= set(unit_kinds(data, video))
+
+
+@pytest.mark.parametrize("video", ["h264", "hevc"])
+def test_a_recording_with_start_codes_gives_the_same_pictures(rooms: Rooms, tmp_path: Path, video: Video) -> None:
+    stream = tmp_path / "room.ts"
+    with av.open(str(rooms(video, None))) as given, av.open(str(stream), "w") as made:
+        track = made.add_stream_from_template(given.streams.video[0])
+        for packet in given.demux(video=0):
+            if packet.size:
+                packet.stream = track
+                made.mux(packet)
+    sized, started = (recording(path, [Track.PICTURE]) for path in (rooms(video, None), stream))
+    delimiter, parameters = (35, {32, 33, 34}) if video == "hevc" else (9, {7, 8})
+    for _ in range(60):
+        pictures = [source.read() for source in (sized, started)]
+        assert all(nal.is_sized(picture.data) for picture in pictures)
+        one, other = (
+            [kind for kind in unit_kinds(picture.data, video) if kind not in {delimiter, *parameters}]
+            for picture in pictures
+        )
+        assert one == other
+        assert pictures[0].is_key == pictures[1].is_key
+        assert pictures[1].data.endswith(pictures[0].data[-100:])
 
 
 def test_closing_ends_a_waiting_read_and_every_later_one(rooms: Rooms) -> None:

@@ -146,6 +146,21 @@ def test_a_jump_is_tied_to_the_arrival_as_a_new_generation(jump_ms: int) -> None
     assert timeline.jumps == 1
 
 
+@pytest.mark.parametrize("jump_ms", [-HOUR_MS, -2_000, 800, HOUR_MS])
+def test_pictures_that_were_fetched_together_stay_whole_when_the_clock_jumps_among_them(jump_ms: int) -> None:
+    """Ten at a time, when the last of them comes: dated by when it was fetched the first after the jump would be shown
+    0.2 s late, and those after it would stand in each other's way.
+    """
+    stamps = [
+        raw(pts=number * 40 + (jump_ms if number >= 55 else 0), arrival_ns=at(number // 10 * 10 + 9))
+        for number in range(9, 100)
+    ]
+    placed, timeline = place_all(stamps)
+    assert [packet.pts_ns for packet in placed] == [at(number) for number in range(9, 100)]
+    assert [packet.generation for packet in placed] == [1] * 46 + [2] * 45
+    assert (timeline.jumps, timeline.rejected) == (1, 0)
+
+
 def test_a_clock_that_stands_still_is_replaced_by_the_arrival() -> None:
     placed, _ = place_all([raw(pts=0, arrival_ns=at(number)) for number in range(20)])
     assert [packet.pts_ns for packet in placed] == [at(number) for number in range(20)]

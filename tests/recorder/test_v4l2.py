@@ -30,9 +30,8 @@ from edge.recorder.capture.supervise import Capture
 from edge.recorder.capture.timestamps import Timeline
 from edge.recorder.capture.v4l2 import Newest, V4l2Camera
 from edge.recorder.mux import Mux
-from edge.recorder.nal import held
 from edge.recorder.ring import Ring
-from tests.recorder.streams import START_NS, SimClock
+from tests.recorder.streams import START_NS, SimClock, unit_kinds
 from tests.support.cameras import (
     LOOPBACK,
     SIZE,
@@ -85,7 +84,7 @@ def pixels_of(data: bytes) -> Pixels:
 
 def placed(packets: Sequence[RawPacket]) -> tuple[list[Packet], Timeline]:
     timeline = Timeline(1)
-    return [found for packet in packets if (found := timeline.place(held(packet))) is not None], timeline
+    return [found for packet in packets if (found := timeline.place(packet)) is not None], timeline
 
 
 def decoded(packets: Sequence[RawPacket]) -> list[Pixels]:
@@ -275,13 +274,9 @@ def test_raw_pictures_have_a_key_each_second_whatever_the_rate_and_no_b_frames()
         keys = [packet.pts or 0 for packet in packets if packet.is_key]
         assert len(keys) >= 3
         assert all(1_000_000 <= after - before < 1_000_000 + period_s * 1e6 + 1 for before, after in pairwise(keys))
-        assert all(kinds(packet.data) >= {7, 8, 5} for packet in packets if packet.is_key)
+        assert all({7, 8, 5} <= set(unit_kinds(packet.data)) for packet in packets if packet.is_key)
         assert [packet.pts for packet in packets] == sorted({packet.pts or 0 for packet in packets})
         assert len(decoded(packets)) == len(packets)
-
-
-def kinds(data: bytes) -> set[int]:
-    return {unit[0] & 31 for unit in data.split(b"\x00\x00\x01")[1:] if unit}
 
 
 def test_raw_pictures_of_another_size_are_another_form() -> None:

@@ -19,6 +19,7 @@ from edge.clock import SECOND
 from edge.errors import BadSource, SourceLost
 from edge.packet import SOUND, SOUND_FRAME, SOUND_RATE, Format, RawPacket, Track
 from edge.ports import Clock
+from edge.recorder import nal
 from edge.recorder.capture.encode import SoundEncoder, is_ready_made
 from edge.recorder.capture.pace import GATHER_NS, Pace
 
@@ -94,15 +95,16 @@ class FixtureSource:
         shape, zero_ns = self._shape, self._clock.boot_ns()
         while True:
             together: list[_Piece] = []
-            for piece in _pieces(self._path, self._tracks):
-                if not 0 <= piece.pts_ns - shape.start_ns < shape.length_ns:
-                    continue  # sound beyond the picture would overlap the next round
-                if together and piece.dts_ns - together[0].dts_ns >= GATHER_NS:
-                    yield from self._release(together, zero_ns)
-                    together = []
-                together.append(piece)
-                if self._closed.is_set():
-                    return
+            with _open(self._path) as container:
+                for piece in _pieces(container, self._path, self._tracks):
+                    if not 0 <= piece.pts_ns - shape.start_ns < shape.length_ns:
+                        continue  # sound beyond the picture would overlap the next round
+                    if together and piece.dts_ns - together[0].dts_ns >= GATHER_NS:
+                        yield from self._release(together, zero_ns)
+                        together = []
+                    together.append(piece)
+                    if self._closed.is_set():
+                        return
             yield from self._release(together, zero_ns)
             zero_ns += shape.length_ns
 
@@ -143,19 +145,19 @@ def check_recording(path: Path, tracks: Collection[Track]) -> _Shape:
     """
     leading = Track.PICTURE if Track.PICTURE in tracks else Track.SOUND
     first_ns, last_ns, reorder_ns, wait_ns, counted = None, 0, 0, 0, 0
-    for piece in _pieces(path, [leading]):
-        if leading is Track.SOUND and piece.pts_ns < 0:
-            continue  # an encoder's run-up, which is never heard: counted in, each round would come 21 ms later
-        if not counted:
-            wait_ns = piece.pts_ns - piece.dts_ns
-        counted += 1
-        first_ns = piece.pts_ns if first_ns is None else min(first_ns, piece.pts_ns)
-        last_ns = max(last_ns, piece.pts_ns + piece.duration_ns)
-        reorder_ns = max(reorder_ns, piece.pts_ns - piece.dts_ns)
+    with _open(path) as container:
+        for piece in _pieces(container, path, [leading]):
+            if leading is Track.SOUND and piece.pts_ns < 0:
+                continue  # an encoder's run-up, which is never heard: counted in, each round would come 21 ms later
+            if not counted:
+                wait_ns = piece.pts_ns - piece.dts_ns
+            counted += 1
+            first_ns = piece.pts_ns if first_ns is None else min(first_ns, piece.pts_ns)
+            last_ns = max(last_ns, piece.pts_ns + piece.duration_ns)
+            reorder_ns = max(reorder_ns, piece.pts_ns - piece.dts_ns)
+        promised = container.streams.video[0].frames if counted and leading is Track.PICTURE else 0
     if first_ns is None or last_ns <= first_ns:
         raise BadSource(f"{path}: holds no {leading}; choose a recording that does")
-    with _open(path) as container:
-        promised = container.streams.video[0].frames if leading is Track.PICTURE else 0
     if counted < promised:
         raise BadSource(f"{path}: is cut short: {counted} of {promised} pictures; choose a whole recording")
     # The first picture of B-frames waits less than the longest of them, and its arrival is all that a timeline has
@@ -172,26 +174,25 @@ def _open(path: Path) -> InputContainer:
         raise BadSource(f"{path}: cannot be played: {reason}; choose a recording with picture (MP4, MKV, …)") from err
 
 
-def _pieces(path: Path, tracks: Collection[Track]) -> Iterator[_Piece]:
+def _pieces(container: InputContainer, path: Path, tracks: Collection[Track]) -> Iterator[_Piece]:
     """One round through the file, in the order of decoding, in the forms of `packet.Format`."""
-    with _open(path) as container:
-        makers: dict[int, _PictureMaker | _SoundMaker] = {}
-        if Track.PICTURE in tracks and container.streams.video:
-            makers[container.streams.video[0].index] = _PictureMaker(path, container.streams.video[0])
-        if Track.SOUND in tracks and container.streams.audio:
-            makers[container.streams.audio[0].index] = _SoundMaker(container.streams.audio[0])
-        if not makers:
-            return  # demux() of no streams would mean all of them
-        try:
-            for packet in container.demux([stream for stream in container.streams if stream.index in makers]):
-                if packet.size and packet.pts is not None:
-                    yield from makers[packet.stream_index].make(packet)
-        except av.error.FFmpegError as err:
-            raise BadSource(f"{path}: cannot be played to its end: {err.strerror}; choose a whole recording") from err
+    makers: dict[int, _PictureMaker | _SoundMaker] = {}
+    if Track.PICTURE in tracks and container.streams.video:
+        makers[container.streams.video[0].index] = _PictureMaker(path, container.streams.video[0])
+    if Track.SOUND in tracks and container.streams.audio:
+        makers[container.streams.audio[0].index] = _SoundMaker(container.streams.audio[0])
+    if not makers:
+        return  # demux() of no streams would mean all of them
+    try:
+        for packet in container.demux([stream for stream in container.streams if stream.index in makers]):
+            if packet.size and packet.pts is not None:
+                yield from makers[packet.stream_index].make(packet)
+    except av.error.FFmpegError as err:
+        raise BadSource(f"{path}: cannot be played to its end: {err.strerror}; choose a whole recording") from err
 
 
 class _PictureMaker:
-    """Passes pictures on undecoded."""
+    """Passes pictures on undecoded: as they lie in the file where that is the ring's form, else by way of libav's filter."""
 
     def __init__(self, path: Path, stream: VideoStream) -> None:
         context = stream.codec_context
@@ -199,23 +200,29 @@ class _PictureMaker:
             raise BadSource(f"{path}: {context.name} pictures cannot be held; choose H.264, H.265 or MJPEG")
         self._format = Format(codec=context.name, width=context.width, height=context.height)
         self._filter = BitStreamFilterContext(_ANNEX_B[context.name], stream) if context.name in _ANNEX_B else None
+        self._is_sized = nal.says_sized(context.extradata or b"", context.name)
         self._ns = _Ticks(stream.time_base).ns
         self._usual_ns = round(SECOND / stream.average_rate) if stream.average_rate else SECOND // 25
 
     def make(self, packet: av.Packet[Any]) -> Iterator[_Piece]:
-        for made in self._filter.filter(packet) if self._filter else [packet]:
-            pts, dts, ticks = made.pts, made.dts, made.duration
-            if pts is None:
-                continue
+        pts, dts, ticks, is_key = packet.pts, packet.dts, packet.duration, packet.is_keyframe
+        if pts is not None:
             yield _Piece(
                 track=Track.PICTURE,
                 format=self._format,
-                data=bytes(made),
+                data=self._in_form(packet, is_key=is_key),
                 pts_ns=self._ns(pts),
                 dts_ns=self._ns(pts if dts is None else dts),
                 duration_ns=self._ns(ticks) if ticks else self._usual_ns,
-                is_key=made.is_keyframe,
+                is_key=is_key,
             )
+
+    def _in_form(self, packet: av.Packet[Any], *, is_key: bool) -> bytes:
+        data = bytes(packet)
+        # The filter puts the parameter sets in front of key pictures, and refuses lengths that do not fit.
+        if self._filter is None or (self._is_sized and not is_key and nal.is_sized(data)):
+            return data
+        return nal.to_sized(b"".join(bytes(made) for made in self._filter.filter(packet)))
 
 
 class _SoundMaker:

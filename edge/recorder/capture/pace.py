@@ -12,8 +12,8 @@ from typing import Final
 from edge.clock import MILLISECOND
 from edge.ports import Clock
 
-# Five wakings a second; a tenth of what `Timeline` takes for a clock that stalls.
-GATHER_NS: Final = 200 * MILLISECOND
+# Two to three wakings a second; a fifth of what `Timeline` takes for a clock that stalls.
+GATHER_NS: Final = 400 * MILLISECOND
 
 
 class Pace:

@@ -28,6 +28,7 @@ from edge.clock import SECOND
 from edge.errors import BadSource, SourceError, SourceLost
 from edge.packet import Format, RawPacket, Track
 from edge.ports import Clock
+from edge.recorder import nal
 from edge.recorder.capture.backlog import Backlog, Seen
 from edge.recorder.capture.jpeg import whole
 from edge.recorder.capture.parameters import ParameterSets
@@ -279,7 +280,7 @@ class OpenCamera:
         sequence = self._sets.sequence
         if data is None or sequence is None:
             return None
-        return Format(codec="h264", width=sequence.width, height=sequence.height), data
+        return Format(codec="h264", width=sequence.width, height=sequence.height), nal.to_sized(data)
 
     def _packet(self, seen: Seen, form: Format, data: bytes) -> RawPacket:
         is_first, last_us = self._last_us is None, self._last_us or 0

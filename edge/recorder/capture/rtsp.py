@@ -22,6 +22,7 @@ from edge.clock import MILLISECOND, SECOND
 from edge.errors import BadSource, SourceError, SourceLost
 from edge.packet import SOUND, SOUND_FRAME, SOUND_RATE, Format, RawPacket, Track
 from edge.ports import Clock
+from edge.recorder import nal
 from edge.recorder.capture.encode import SoundEncoder, is_ready_made
 from edge.recorder.capture.login import Login, read_login
 from edge.recorder.capture.pace import GATHER_NS, Pace
@@ -287,7 +288,7 @@ class _Picture:
         return RawPacket(
             track=Track.PICTURE,
             format=self._format,
-            data=came.data if whole is None else whole,
+            data=nal.to_sized(came.data if whole is None else whole),
             pts=pts,
             dts=dts,
             duration=came.duration,

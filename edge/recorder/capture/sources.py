@@ -1,4 +1,7 @@
-"""The room's camera and microphone together: which tracks are read, and which go into the ring. Called by the loop."""
+"""The room's camera and microphone together: which tracks are read, and which go into the ring. Called by the loop.
+
+An adapter is loaded where the room has such a camera, and before it is opened: no press waits for it.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +16,7 @@ from edge.config import Camera, Config
 from edge.errors import BadSource
 from edge.packet import Track
 from edge.ports import Clock, Source
-from edge.recorder.capture.fixture import FixtureSource
 from edge.recorder.capture.pace import Pace
-from edge.recorder.capture.picamera import NAME as PI_CAMERA
-from edge.recorder.capture.picamera import PiCamera
-from edge.recorder.capture.rtsp import NAME as NETWORK_CAMERA
-from edge.recorder.capture.rtsp import RtspCamera
 from edge.recorder.capture.supervise import Capture
 from edge.recorder.ring import Ring
 from edge.status import SourceStatus
@@ -117,8 +115,7 @@ def _camera(camera: Camera, tracks: tuple[Track, ...], ring: Ring, clock: Clock)
 
 
 def _v4l2(camera: Camera, ring: Ring, clock: Clock) -> Capture:
-    # Here and not at the opening: it opens nothing, and takes longer than a press may.
-    from edge.recorder.capture.v4l2 import Newest, V4l2Camera  # noqa: PLC0415 - only where there is such a camera
+    from edge.recorder.capture.v4l2 import Newest, V4l2Camera
 
     path = Path(camera.source.removeprefix("v4l2:"))
     opener = partial(
@@ -134,15 +131,19 @@ def _v4l2(camera: Camera, ring: Ring, clock: Clock) -> Capture:
 
 
 def _picamera(camera: Camera, ring: Ring, clock: Clock) -> Capture:
+    from edge.recorder.capture.picamera import NAME, PiCamera
+
     pi = PiCamera(width=camera.width, height=camera.height, fps=camera.fps, clock=clock)
-    return Capture(name=PI_CAMERA, tracks=(Track.PICTURE,), open_source=pi.open, ring=ring, clock=clock)
+    return Capture(name=NAME, tracks=(Track.PICTURE,), open_source=pi.open, ring=ring, clock=clock)
 
 
 def _rtsp(camera: Camera, tracks: tuple[Track, ...], ring: Ring, clock: Clock) -> Capture:
+    from edge.recorder.capture.rtsp import NAME, RtspCamera
+
     handed = credentials.folder()
     pace = Pace()
     network = RtspCamera(camera.source, login=camera.login, credentials=handed, tracks=tracks, clock=clock, pace=pace)
-    return Capture(name=NETWORK_CAMERA, tracks=tracks, open_source=network.open, ring=ring, clock=clock, pace=pace)
+    return Capture(name=NAME, tracks=tracks, open_source=network.open, ring=ring, clock=clock, pace=pace)
 
 
 def _microphone(source: str, ring: Ring, clock: Clock) -> Capture:
@@ -153,7 +154,7 @@ def _microphone(source: str, ring: Ring, clock: Clock) -> Capture:
     def open_microphone() -> Source:
         try:
             # At the opening and not before: the library looks into every sound device as soon as it is imported.
-            from edge.recorder.capture.microphone import Microphone  # noqa: PLC0415
+            from edge.recorder.capture.microphone import Microphone
         except OSError as err:  # its library, which is not a Python package
             raise BadSource(f"microphone: {err}; install libportaudio2") from err
         return Microphone(source, clock=clock, in_use=in_use)
@@ -163,6 +164,8 @@ def _microphone(source: str, ring: Ring, clock: Clock) -> Capture:
 
 
 def _fixture(source: str, tracks: tuple[Track, ...], ring: Ring, clock: Clock) -> Capture:
+    from edge.recorder.capture.fixture import FixtureSource
+
     path = Path(source.removeprefix("fixture:"))
     # Now, and not when it is opened as a camera: reading it for the first time writes its access time, and what is
     # counted as written from then on must be nothing. One that is not there is told when it is opened.

@@ -14,7 +14,6 @@ from edge.clock import MILLISECOND, SECOND
 from edge.errors import SourceError
 from edge.packet import Track
 from edge.ports import Clock, Source
-from edge.recorder import nal
 from edge.recorder.capture.pace import Pace
 from edge.recorder.capture.timestamps import Timeline
 from edge.recorder.ring import Ring
@@ -144,7 +143,7 @@ class Capture:
         timeline = Timeline(self._generation)
         self._keys_ns = self._clock.boot_ns(), 0
         while reader.is_wanted:
-            packet = timeline.place(nal.held(source.read()))
+            packet = timeline.place(source.read())
             if packet is None or not reader.is_wanted:
                 continue
             reader.has_read = True

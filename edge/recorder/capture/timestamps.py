@@ -3,7 +3,7 @@
 All tracks of a source share one clock, so what belongs together stays together. The first packet ties that clock
 to its arrival; after that the source's own spacing is kept and arrival only bounds it. A clock that runs a little
 fast or slow is seen by the least late packets of each while, and led back. One that stalls, steps back or jumps is
-tied anew to the arrival, as a new generation.
+tied anew, to the packet before or to the arrival, as a new generation.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Final
 
 from edge.clock import MILLISECOND, SECOND
 from edge.packet import Packet, RawPacket, Track
+from edge.recorder.capture.pace import GATHER_NS
 
 # Cameras deliver within about a second (RTSP jitter buffers 0.2 to 0.5 s, B-frames 0.1 s). A stamp that says its
 # packet is older than this is a clock that stalled or jumped, and would let the ring hold more than it promises.
@@ -20,6 +21,8 @@ LATEST_S: Final = 2
 # then slides back, slowly enough that no two packets change places.
 _JITTER: Final = 200 * MILLISECOND
 _SLIDE: Final = 5 * MILLISECOND
+# Packets that gathered before they were fetched (`pace.py`) are dated by when they were: up to this late, and a picture.
+_FETCHED: Final = GATHER_NS + 50 * MILLISECOND
 # Of so many packets some come without delay: when even those come later than at the beginning, the clock is slow.
 # Crystals differ by up to 200 ppm, which is 2 ms in this while.
 _WHILE: Final = 10 * SECOND
@@ -50,14 +53,14 @@ class Timeline:
         if pts_ns - dts_ns > LATEST_S * SECOND:
             dts_ns = pts_ns  # no camera waits that long for a later picture: its decoding time says nothing
         if self._offset_ns is None:
-            self._offset_ns = self._tie(raw.arrival_ns, pts_ns, dts_ns)
+            self._offset_ns = self._tie(raw, pts_ns, dts_ns)
             self._watch(raw)
         early_ns = pts_ns + self._offset_ns - raw.arrival_ns
         last_dts_ns, last_arrival_ns = self._last.get(raw.track, (None, 0))
         is_behind = last_dts_ns is not None and dts_ns + self._offset_ns <= last_dts_ns
         is_repeat = is_behind and raw.arrival_ns - last_arrival_ns < _REPEAT
         if early_ns > _JITTER or early_ns < -LATEST_S * SECOND or (is_behind and not is_repeat):
-            self._offset_ns = self._tie(raw.arrival_ns, pts_ns, dts_ns)
+            self._offset_ns = self._tie(raw, pts_ns, dts_ns)
             self._watch(raw)
             self.jumps += 1
             self.generation += 1
@@ -85,10 +88,15 @@ class Timeline:
             self._usual_ns = before_ns
         return max(-_SLIDE, min(self._usual_ns - before_ns, _SLIDE))
 
-    @staticmethod
-    def _tie(arrival_ns: int, pts_ns: int, dts_ns: int) -> int:
-        """A packet that had to wait for pictures shown after it (B-frames) was seen at least that long ago."""
-        return arrival_ns - (pts_ns - dts_ns) - pts_ns
+    def _tie(self, raw: RawPacket, pts_ns: int, dts_ns: int) -> int:
+        # A packet that had to wait for pictures shown after it (B-frames) was seen at least that long ago.
+        came = raw.arrival_ns - (pts_ns - dts_ns) - pts_ns
+        if raw.track not in self._last or raw.duration <= 0:
+            return came
+        # One that may have been fetched late follows the one before it: nothing is missing, nothing stands in its way.
+        follows = self._last[raw.track][0] + _to_ns(raw.duration, raw.tick) - dts_ns
+        earliest = max(came - _FETCHED, raw.arrival_ns - LATEST_S * SECOND - pts_ns)
+        return follows if earliest <= follows < came else came
 
     def _accept(self, raw: RawPacket, pts_ns: int, dts_ns: int) -> Packet | None:
         last_dts_ns, _ = self._last.get(raw.track, (None, 0))

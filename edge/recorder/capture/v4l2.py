@@ -22,6 +22,7 @@ from edge.clock import SECOND
 from edge.errors import SourceLost
 from edge.packet import Format, RawPacket, Track
 from edge.ports import Clock
+from edge.recorder import nal
 from edge.recorder.capture.encode import PictureEncoder
 from edge.recorder.capture.jpeg import is_flat, whole
 from edge.recorder.capture.timestamps import LATEST_S
@@ -176,7 +177,7 @@ class V4l2Camera:
             encoder = self._encoder = PictureEncoder(width=width, height=height, fps=self._fps)
         form = Format(codec="h264", width=encoder.width, height=encoder.height)
         for made in encoder.encode(pixels, self._seen_us(stamp_us, now_ns)):
-            self._put(form, made.data, made.seen_us, now_ns, is_key=made.is_key)
+            self._put(form, nal.to_sized(made.data), made.seen_us, now_ns, is_key=made.is_key)
 
     def _seen_us(self, stamp_us: int, now_ns: int) -> int:
         """A stamp that stands still while the pictures change is none; some drivers leave it at zero."""
