@@ -37,8 +37,8 @@ from edge.wire import SnapshotSocket
 
 _MIB: Final = 1024 * 1024
 # How long one thread computes while another waits for its turn (5 ms unless told otherwise): putting a clip together
-# takes all there is, and handing over what is sealed already waits three times for each answer.
-_TURN_S: Final = 0.0005
+# takes all there is, and handing over what is sealed already waits some five times for each answer.
+_TURN_S: Final = 0.0001
 _log = logging.getLogger(__name__)
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import random
 import subprocess
+import sys
+import threading
 from pathlib import Path
+from typing import IO
 
 import pyrage
 import pytest
 
-from edge.errors import Refused
+from edge.errors import Refused, SealFailed
 from edge.messages import Segment
 from edge.packet import Format
 from edge.recorder.capture.encode import Encoded, EncodedPicture
@@ -18,9 +21,10 @@ from edge.recorder.memory import CHUNK, Chunk
 from edge.recorder.mux import Mux
 from edge.recorder.outbox import Parcel
 from edge.recorder.ring import Ring
-from edge.recorder.seal import Sealer
+from edge.recorder.seal import Sealer, is_whole
 from edge.recorder.sound import Placed, SoundTrack
 from tests.recorder.streams import H264, START_NS, packet, raw
+from tests.support.processes import CLOCK
 
 OFFICERS = [pyrage.x25519.Identity.generate() for _ in range(2)]
 PLAIN = random.Random(1).randbytes(300_000)
@@ -51,6 +55,52 @@ def test_an_altered_segment_does_not_open(tmp_path: Path) -> None:
     sealed = bytearray(Sealer([str(OFFICERS[0].to_public())]).seal(PLAIN))
     sealed[-1] ^= 1
     assert age(bytes(sealed), key).returncode != 0
+
+
+@pytest.mark.parametrize("size", [0, 1, 65_535, 65_536, 65_537, 300_000])
+def test_a_segment_that_lacks_its_end_is_known(size: int) -> None:
+    """The library may lose the error of its last write."""
+    sealed = Sealer([str(officer.to_public()) for officer in OFFICERS]).seal(PLAIN[:size])
+    assert pyrage.decrypt(sealed, [OFFICERS[1]]) == PLAIN[:size]
+    assert is_whole(sealed, size)
+    for wrong in (sealed[:-1], sealed[: -(size % 65_536) - 16], sealed + b"\0", sealed[:60], b""):
+        assert not is_whole(wrong, size)
+
+
+def test_what_the_library_does_not_seal_whole_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    sealer = Sealer([str(OFFICERS[0].to_public())])
+    whole = pyrage.encrypt_io
+
+    def without_end(taken: IO[bytes], made: IO[bytes], recipients: list[pyrage.x25519.Recipient]) -> None:
+        whole(taken, made, recipients)
+        made.truncate(made.tell() - 20)
+
+    monkeypatch.setattr(pyrage, "encrypt_io", without_end)
+    with pytest.raises(SealFailed, match="sealing 300000 bytes failed: only"):
+        sealer.seal(PLAIN)
+
+
+def test_other_threads_have_their_turn_while_a_piece_is_sealed() -> None:
+    """The library itself holds on to the interpreter to its end; then a turn or two come before and after."""
+    sealer, turns, is_over = Sealer([str(OFFICERS[0].to_public())]), 0, threading.Event()
+
+    def take_turns() -> None:
+        nonlocal turns
+        while not is_over.is_set():
+            turns += 1
+            CLOCK.sleep(0)
+
+    other = threading.Thread(target=take_turns)
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(0.0001)
+    try:
+        other.start()
+        sealer.seal(bytes(32 << 20))
+    finally:
+        is_over.set()
+        other.join()
+        sys.setswitchinterval(before)
+    assert turns > 20
 
 
 def test_no_recipient_is_refused_with_what_to_do() -> None:
